@@ -1,0 +1,1 @@
+"""Factories from declared values to Dagster assets, one module a stage."""

@@ -1,0 +1,298 @@
+"""One load of one stream into the lake: read since the watermark, check, keep what is new, commit.
+
+It is the same for every source, and knows nothing of Dagster. The order of durable steps makes any crash harmless:
+
+1. rejected rows reach quarantine (a retry finds them there and adds nothing);
+2. rows and watermark land in one commit of the raw table (a retry starts from the new watermark);
+3. changes become events (`assets/announcing.py`), from commits not yet announced, in one transaction with that mark.
+
+Unchanged content writes nothing: rows read again within a cursor's lag, or by a full snapshot, are recognised by hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+
+import polars as pl
+import pyarrow as pa
+import structlog
+
+from assets.holding import Holding, clashing
+from assets.known import Known
+from connectors.connector import Connector
+from pilothouse.kernel.lake import Commit, Lake, Table
+from pilothouse.kernel.lake.commit import decode_schema, encode_schema
+from pilothouse.kernel.lake.distinct import Distinct
+from pilothouse.kernel.lake.identity import Hashes, raw_schema, row_hashes, row_ids, stamp, storable
+from pilothouse.kernel.log import current_correlation_id
+from pilothouse.kernel.streams import Batch, Stream, Watermark
+from pilothouse.kernel.versions import Pinned
+from quality.drift import DriftPolicy, classify
+from quality.gate import Gate
+from quality.report import Report
+from quality.rule import Rule
+
+CHUNK_ROWS = 100_000  # large enough for vectors, small enough for a flat memory: a dozen chunks are in hand at any moment
+REJECTED_ROWS = 10_000  # held back rows come in commits of at least so many, or at the end of their batch
+_WATERMARK_AGE = timedelta(hours=6)  # a watermark alone is committed this rarely, so that idle streams leave no trail
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Load:
+    """What one load did."""
+
+    source: str
+    stream: str
+    arrived: int = 0
+    upserts: int = 0
+    deletes: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    commits: int = 0
+    events: int = 0
+    backfill: bool = False
+    synthetic: bool = False
+    drift: tuple[str, ...] = ()
+    table: Pinned | None = None
+    report: Report | None = None
+
+
+class Loader:
+    """Loads one stream of one source. Every load starts from what the table itself says was read last."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        connector: Connector,
+        stream: Stream,
+        rules: Sequence[Rule] = (),
+        *,
+        drift: DriftPolicy | None = None,
+        without: Sequence[str] = (),
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        load_id: str = "",
+    ) -> None:
+        self.table = lake.raw(connector.name, stream.name)
+        self._connector = connector
+        self._stream = stream
+        self._now = now
+        self.gate = Gate(rules, stream.key, complete=stream.deletes == "snapshot", without=without)
+        self._holding = Holding(lake, connector.name, stream.name)
+        self._last = self.table.last_commit()
+        self._sequence = self._last.sequence if self._last else 0
+        self._schema = connector.schema(stream)
+        self._stored = raw_schema(storable(self._schema))
+        self._policy = drift or DriftPolicy()
+        self._load_id = load_id or f"{connector.name}-{stream.name}-{now():%Y%m%dT%H%M%S%f}"
+        backfill = self._last is None or (self._last.backfill and not self._last.complete)
+        self._result = Load(connector.name, stream.name, backfill=backfill)
+
+    def run(self) -> Load:
+        """Bring the table up to the source. Raises an error of ours; whatever was committed before it stays."""
+        self._meet_drift()
+        since = Watermark(self._last.watermark) if self._last and self._last.watermark is not None else None
+        seen = Distinct()
+        snapshot = False
+        watermark = since
+        for batch in self._connector.read(self._stream, since):
+            snapshot = snapshot or batch.snapshot or self._stream.deletes == "snapshot"
+            self._result.synthetic = self._result.synthetic or batch.synthetic
+            # What was seen tells what vanished: asked of a snapshot, and of none before the first is complete.
+            self._commit(self._upserts(batch, seen if snapshot and not self._result.backfill else None), batch.watermark)
+            if batch.deleted is not None and batch.deleted.num_rows:
+                self._commit(self._tombstones(pl.DataFrame(pl.from_arrow(batch.deleted))), batch.watermark)
+            watermark = batch.watermark or watermark
+        if not self._result.backfill:
+            self._commit(self._vanished(seen, snapshot=snapshot), watermark)
+        elif self.table.exists():
+            self._append(iter(()), watermark, complete=True)
+        self._result.table = self.table.pinned() if self.table.exists() else None
+        return self._result
+
+    def _meet_drift(self) -> None:
+        """Compare what the source says of itself with what it said at the last commit; raise for what may not pass."""
+        if self._last is None or not self._last.contract:
+            return
+        drifts = classify(decode_schema(self._last.contract), self._schema)
+        self._policy.require(self.table.name, drifts, frozenset(self._last.accepted))
+        self._result.drift = tuple(drift.describe() for drift in drifts)
+        if any(drift.kind in ("widened", "retyped") for drift in drifts):
+            self.table.retype(self._schema, self._last)
+            self._last = self.table.last_commit()
+            self._sequence = self._last.sequence if self._last else 0
+
+    def _commit(self, rows: Iterator[pa.RecordBatch], watermark: Watermark | None) -> None:
+        """One Delta commit for these rows; none where there are no rows and the watermark can wait."""
+        first = next(rows, None)
+        if first is None and not self._stale(watermark):
+            return
+        self._append(rows if first is None else chain([first], rows), watermark)
+
+    def _append(self, rows: Iterator[pa.RecordBatch], watermark: Watermark | None, *, complete: bool = False) -> None:
+        commit = Commit(
+            sequence=self._sequence + 1,
+            batch_id=self._batch_id,
+            load_id=self._load_id,
+            watermark=dict(watermark.position) if watermark else None,
+            seen_at=self._seen_at.isoformat(),
+            backfill=self._result.backfill,
+            complete=complete,
+            contract=encode_schema(self._schema),
+            correlation_id=current_correlation_id(),
+        )
+        self.table.append(pa.RecordBatchReader.from_batches(self._stored, rows), commit)
+        self._sequence, self._last = commit.sequence, commit
+        self._result.commits += 1
+
+    @property
+    def _batch_id(self) -> str:
+        return f"{self._connector.name}/{self._stream.name}/{self._sequence + 1}"
+
+    @property
+    def _seen_at(self) -> datetime:
+        """Now, but always after the last commit: our own clock may go back, the order of versions may not."""
+        now = self._now()
+        return now if self._last is None else max(now, datetime.fromisoformat(self._last.seen_at) + timedelta(microseconds=1))
+
+    def _stale(self, watermark: Watermark | None) -> bool:
+        if watermark is None or (self._last is not None and self._last.watermark == dict(watermark.position)):
+            return False
+        return self._last is None or self._now() - datetime.fromisoformat(self._last.seen_at) > _WATERMARK_AGE
+
+    def _upserts(self, batch: Batch, seen: Distinct | None) -> Iterator[pa.RecordBatch]:
+        """The batch's rows that are news, stamped; what is rejected goes to quarantine on the way."""
+        known = Known(self.table, self._stream.key, windowed=self._stream.cursor is not None)
+        versions, seen_at, batch_id = Distinct(), self._seen_at, self._batch_id
+        waiting: list[pl.DataFrame] = []
+
+        def hold() -> None:  # in one commit for many chunks, yet always before the commit that this batch becomes
+            if waiting:
+                self._holding.add(pl.concat(waiting), batch_id=batch_id, at=seen_at, synthetic=batch.synthetic)
+                waiting.clear()
+
+        for chunk in chunks(batch.reader(), CHUNK_ROWS):
+            split = self.gate.split(chunk)
+            rows = split.passed
+            ids, contents = self._ids(rows), row_hashes(rows)
+            changed_at = rows.select(self._changed_at().alias("at")).to_series()
+            repeats = versions.offer(self._version_ids(ids, changed_at), contents)
+            clashes = repeats.again & ~repeats.same
+            rejected = split.rejected
+            if clashes.any():
+                rejected = pl.concat([rejected, clashing(rows.filter(clashes), self._stream.key)])
+            waiting.append(rejected)
+            if sum(frame.height for frame in waiting) >= REJECTED_ROWS:
+                hold()
+            if seen is not None:
+                seen.offer(ids, contents)
+                if not split.rejected.is_empty():  # a row that is held back still exists: it must not look vanished
+                    there = self._ids(chunk.drop_nulls(list(self._stream.key)))
+                    seen.offer(there, there)
+            fresh = ~(repeats.again | known.unchanged(ids, contents, changed_at))
+            self._result.arrived += chunk.height
+            self._result.rejected += chunk.height - rows.height + int(clashes.sum())
+            self._result.unchanged += int((~fresh).sum() - clashes.sum())
+            self._result.upserts += int(fresh.sum())
+            if fresh.any():
+                kept = rows if fresh.all() else rows.filter(fresh)
+                stamped = stamp(
+                    kept,
+                    ids.take(fresh),
+                    contents.take(fresh),
+                    change="upsert",
+                    changed_at=self._changed_at(),
+                    seen_at=seen_at,
+                    batch_id=batch_id,
+                    synthetic=pl.lit(batch.synthetic),
+                )
+                yield from self._arrow(stamped)
+        hold()
+        self._result.report = self.gate.finish()
+        self._result.report.require(f"{self._connector.name}/{self._stream.name}")
+
+    def _tombstones(self, deleted: pl.DataFrame) -> Iterator[pa.RecordBatch]:
+        """Tombstones for these keys, as far as their rows exist. Each is as synthetic as the row it ends."""
+        gone = deleted.unique(self._stream.key, maintain_order=True)
+        ids = self._ids(gone)
+        alive = Known(self.table, self._stream.key, windowed=False).living(ids)
+        found = pl.DataFrame({"_row_id": ids.as_binary()}).join(alive, on="_row_id", how="left", maintain_order="left")
+        exists = found["_synthetic"].is_not_null()
+        gone, keys = gone.filter(exists), gone.filter(exists).select(self._stream.key)
+        if gone.is_empty():
+            return
+        stamped = stamp(
+            keys,
+            ids.take(exists.to_numpy()),
+            row_hashes(keys),
+            change="delete",
+            changed_at=pl.lit(gone["_changed_at"]) if "_changed_at" in gone.columns else pl.lit(None),
+            seen_at=self._seen_at,
+            batch_id=self._batch_id,
+            synthetic=pl.lit(found.filter(exists)["_synthetic"]),
+        )
+        self._result.deletes += gone.height
+        yield from self._arrow(stamped)
+
+    def _vanished(self, seen: Distinct, *, snapshot: bool) -> Iterator[pa.RecordBatch]:
+        """Tombstones for rows that the source no longer has, where absence tells."""
+        if not snapshot:
+            if self._stream.deletes != "keys":
+                return
+            known = Known(self.table, self._stream.key, windowed=False)
+            if self._connector.count(self._stream) == known.count():
+                return  # every insert has been read, so equal counts leave no room for a deletion
+            seen = Distinct()
+            for keys in self._connector.keys(self._stream):
+                frame = pl.DataFrame(pl.from_arrow(keys)).select(self._stream.key)
+                ids = self._ids(frame)
+                seen.offer(ids, ids)
+        missing = Known(self.table, self._stream.key, windowed=False).missing_from(seen)
+        if not missing.is_empty():
+            yield from self._tombstones(missing)
+
+    def _ids(self, rows: pl.DataFrame) -> Hashes:
+        return row_ids(rows, self._connector.name, self._stream.name, self._stream.key)
+
+    def _changed_at(self) -> pl.Expr:
+        if self._stream.cursor is None:
+            return pl.lit(None, dtype=pl.Datetime("us", "UTC"))
+        column = pl.col(self._stream.cursor.field)
+        zone = getattr(self._schema.field(self._stream.cursor.field).type, "tz", None)
+        moment = column.cast(pl.Datetime("us", zone))
+        return moment if zone == "UTC" else moment.dt.convert_time_zone("UTC") if zone else moment.dt.replace_time_zone("UTC")
+
+    def _version_ids(self, ids: Hashes, changed_at: pl.Series) -> Hashes:
+        """Two versions of one row in one read are told apart by when the source changed them."""
+        if self._stream.cursor is None:
+            return ids
+        moments = changed_at.cast(pl.Int64).fill_null(-1).to_numpy().astype("uint64")
+        return Hashes(ids.high ^ (moments * 0x9E3779B97F4A7C15), ids.low)
+
+    def _arrow(self, stamped: pl.DataFrame) -> Iterator[pa.RecordBatch]:
+        """Polars' columns under the schema that the source declared, with null for what a row (or a tombstone) lacks."""
+        schema = self._stored
+        lacking = [pl.lit(None).alias(name) for name in schema.names if name not in stamped.columns]
+        table = stamped.with_columns(lacking).select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
+        yield from table.cast(schema).to_batches(max_chunksize=CHUNK_ROWS)
+
+
+def chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pl.DataFrame]:
+    """Record batches of any size as frames of about as many rows."""
+    waiting: list[pa.RecordBatch] = []
+    height = 0
+    for batch in batches:
+        waiting.append(batch)
+        height += batch.num_rows
+        if height >= rows:
+            yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(waiting)))
+            waiting, height = [], 0
+    if height:
+        yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(waiting)))
+
+
+__all__ = ["CHUNK_ROWS", "Load", "Loader", "Table", "chunks"]

@@ -1,0 +1,147 @@
+"""The parts of a running Pilothouse, built from settings once and passed down. Each part is opened when first used,
+and imported then: Dagster loads this module for its declarations alone."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr, ValidationError
+
+from connectors.connector import Connector, ConnectorKind
+from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.log import conceal
+from pilothouse.kernel.registry import discover
+from pilothouse.kernel.settings import PREFIX, Settings, SourceSettings, config_error
+from pilothouse.kernel.streams import Stream
+from quality.rule import Rule, rules_for
+
+if TYPE_CHECKING:
+    from pilothouse.kernel.database import Database
+    from pilothouse.kernel.events import EventLog
+    from pilothouse.kernel.lake import Lake
+    from pilothouse.kernel.lake.pins import Pins
+    from quality.drift import DriftPolicy
+
+
+class Source:
+    """One configured source: its kind, its validated options, its streams and rules. Opening it is another step."""
+
+    def __init__(self, name: str, settings: SourceSettings, kind: ConnectorKind, options: Any, rules: tuple[Rule, ...]) -> None:
+        self.name = name
+        self.settings = settings
+        self.kind = kind
+        self._options = options
+        self._rules = rules
+
+    @cached_property
+    def streams(self) -> dict[str, Stream]:
+        """The source's streams by name."""
+        return {stream.name: stream for stream in self.kind.streams(self._options)}
+
+    def stream(self, name: str) -> Stream:
+        """One stream; ConfigError where the source has none of that name."""
+        if name not in self.streams:
+            raise ConfigError(f"{self.name}: no stream '{name}'", hint=f"it has {', '.join(sorted(self.streams))}")
+        return self.streams[name]
+
+    def rules(self, stream: str) -> tuple[Rule, ...]:
+        """The rules that judge one of its streams."""
+        return rules_for(self._rules, connector=self.kind.name, source=self.name, stream=stream)
+
+    def connect(self) -> Connector:
+        """An open line to it; the caller closes it. ConfigError names what is not set that it takes to log on."""
+        missing = self._options.missing()
+        if missing:
+            variables = " and ".join(f"{PREFIX}SOURCES__{self.name.upper()}__{name.upper()}" for name in missing)
+            raise ConfigError(f"sources.{self.name}: {' and '.join(missing)} not set", hint=f"set {variables}")
+        return self.kind.connect(self.name, self._options)
+
+
+class Platform:
+    """Settings, and what they stand for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The lake."""
+        from pilothouse.kernel.lake import Lake
+
+        conceal(value for name, value in self.settings.lake.options.items() if "secret" in name.lower() or "token" in name.lower())
+        return Lake(self.settings.lake_url, self.settings.lake.options)
+
+    @cached_property
+    def database(self) -> Database:
+        """The operational database; ConfigError where none is set and none runs."""
+        from pilothouse.kernel.database import Database
+
+        url = self.settings.database.url
+        if url is None:
+            raise ConfigError(
+                "there is no operational database", hint=f"`pilothouse up` starts one, or set {PREFIX}DATABASE__URL to a managed PostgreSQL"
+            )
+        conceal([url.get_secret_value()])
+        return Database(url.get_secret_value())
+
+    def close(self) -> None:
+        """Give back the database's connections, if any were opened."""
+        if "database" in self.__dict__:
+            self.database.close()
+
+    @cached_property
+    def events(self) -> EventLog:
+        """The event log."""
+        from pilothouse.kernel.events import EventLog
+
+        return EventLog(self.database)
+
+    @cached_property
+    def pins(self) -> Pins:
+        """The table versions that must stay readable."""
+        from pilothouse.kernel.lake.pins import Pins
+
+        return Pins(self.database)
+
+    @property
+    def drift(self) -> DriftPolicy:
+        """What a changed schema may do."""
+        from quality.drift import DriftPolicy
+
+        return DriftPolicy(**self.settings.drift.model_dump())
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        """Every configured source by name, its options validated by its connector's kind."""
+        kinds = discover("connectors", ConnectorKind)
+        declared = tuple(discover("quality.rules", Rule, name=lambda rule: f"{rule.table}: {rule.name}").values())
+        return {name: _source(name, settings, kinds, declared) for name, settings in sorted(self.settings.sources.items())}
+
+    def source(self, name: str) -> Source:
+        """One source; ConfigError where there is none of that name."""
+        if name not in self.sources:
+            raise ConfigError(f"no source '{name}'", hint=f"pilothouse.toml names {', '.join(self.sources) or 'none'}")
+        return self.sources[name]
+
+
+def _source(name: str, settings: SourceSettings, kinds: dict[str, ConnectorKind], rules: tuple[Rule, ...]) -> Source:
+    if settings.connector not in kinds:
+        raise ConfigError(
+            f"sources.{name}: no connector '{settings.connector}'",
+            hint=f"there are {', '.join(kinds)}; a plugin adds one by an entry point",
+        )
+    kind = kinds[settings.connector]
+    try:
+        options = kind.options.model_validate(settings.options())
+    except ValidationError as error:
+        raise config_error(error, "pilothouse.toml", ("sources", name)) from error
+    conceal(_secrets(options))
+    return Source(name, settings, kind, options, rules)
+
+
+def _secrets(value: Any) -> list[str]:
+    if isinstance(value, SecretStr):
+        return [value.get_secret_value()]
+    parts = vars(value).values() if hasattr(value, "model_fields_set") else value.values() if isinstance(value, dict) else ()
+    return [secret for part in parts for secret in _secrets(part)]

@@ -1,0 +1,40 @@
+"""A sync of one stream with all that belongs to it: alone, and announced."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import structlog
+
+from assets.announcing import announce
+from assets.loading import Load, Loader
+from assets.platform import Platform
+from assets.progress import tell
+from pilothouse.kernel.database.locks import exclusively
+from pilothouse.kernel.log import correlated
+
+log = structlog.get_logger()
+
+
+def sync_stream(platform: Platform, source_name: str, stream_name: str, *, load_id: str = "") -> Load:
+    """Bring one raw table up to its source. Two syncs of one stream at once: the second is refused, not queued."""
+    source = platform.source(source_name)
+    stream = source.stream(stream_name)
+    name = f"{source_name}/{stream_name}"
+    tell(name, None)
+    with correlated(), exclusively(platform.database, f"sync {name}", what=f"a sync of {name}"), closing(source.connect()) as connector:
+        announce(platform, source_name, stream)  # what an earlier sync committed and did not live to tell
+        loader = Loader(platform.lake, connector, stream, source.rules(stream_name), drift=platform.drift, load_id=load_id)
+        load = loader.run()
+        load.events = announce(platform, source_name, stream)
+        log.info(
+            "synced",
+            stream=name,
+            arrived=load.arrived,
+            new_or_changed=load.upserts,
+            deleted=load.deletes,
+            quarantined=load.rejected,
+            events=load.events,
+        )
+    tell(name, load)
+    return load

@@ -1,0 +1,1 @@
+"""Every performance figure the README quotes, reproducible by one command."""

@@ -1,0 +1,1 @@
+"""Decision and risk models: fit, score, explain."""

@@ -1,0 +1,1 @@
+"""The Dagster composition root: definitions, schedules, sensors."""

@@ -1,0 +1,38 @@
+"""The composition root: what Dagster loads. Declared values in, definitions out; nothing heavy is imported here.
+
+    dagster dev -m orchestration.definitions
+
+A definition never asks a source anything: the graph of assets is what pilothouse.toml and the declared streams say.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets.data_docs import data_docs_asset
+from assets.ingest import ingest_asset
+from assets.platform import Platform
+from assets.resource import PlatformResource
+from orchestration.schedules import data_docs_schedule, sync_job, sync_schedule
+from orchestration.sensors import announce_pending
+from orchestration.upkeep import upkeep_asset, upkeep_job, upkeep_schedule
+from pilothouse.kernel.settings import load
+
+
+def build(platform: Platform) -> dg.Definitions:
+    """The definitions of one platform."""
+    sources = list(platform.sources.values())
+    assets = [ingest_asset(source, stream) for source in sources for stream in source.streams.values()]
+    jobs = [sync_job(source) for source in sources]
+    return dg.Definitions(
+        assets=[*assets, data_docs_asset([asset.key for asset in assets]), upkeep_asset],
+        jobs=[*jobs, upkeep_job],
+        schedules=[*(sync_schedule(source, job) for source, job in zip(sources, jobs, strict=True)), data_docs_schedule, upkeep_schedule],
+        sensors=[announce_pending],
+        resources={"platform": PlatformResource()},
+        # One process a run: a process a step costs 36 s where the run takes one.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build(Platform(load()))

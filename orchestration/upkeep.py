@@ -1,0 +1,52 @@
+"""Bounded growth: one daily run compacts tables and removes what nobody points to any more."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from assets.failures import translated_errors
+from assets.resource import PlatformResource
+
+
+@dg.asset(
+    key=["platform", "upkeep"],
+    group_name="platform",
+    description="Compacts small files, expires old table versions that nothing pins, prunes the event log and Dagster's own runs.",
+    kinds={"delta", "postgres"},
+)
+def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
+    """What was removed, by kind."""
+    from pilothouse.kernel.lake.upkeep import Kept, tend
+
+    settings = platform.platform.settings
+    with translated_errors(context), platform.recording(context):
+        pins = platform.platform.pins.all()
+        tended = [
+            tend(table, keep=settings.lake.keep, pinned=pins.get(table.name, frozenset())) for table in platform.platform.lake.tables()
+        ]
+        events = platform.platform.events.prune(settings.retention.events)
+    runs = _prune_runs(context.instance, datetime.now(UTC) - settings.retention.runs)
+    total = sum(tended, Kept())
+    metadata = {
+        "compacted_files": total.compacted,
+        "removed_files": total.removed,
+        "kept_for_pins": total.pinned,
+        "pruned_events": events,
+        "pruned_runs": runs,
+    }
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def _prune_runs(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Finished runs older than `before`, with their logs. Materializations stay: assets keep their history."""
+    finished = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+    records = instance.get_run_records(dg.RunsFilter(statuses=finished, created_before=before), limit=5_000)
+    for record in records:
+        instance.delete_run(record.dagster_run.run_id)
+    return len(records)
+
+
+upkeep_job = dg.define_asset_job("upkeep", selection=dg.AssetSelection.assets(upkeep_asset), description="Keep what grows within bounds.")
+upkeep_schedule = dg.ScheduleDefinition(
+    name="upkeep_schedule", job=upkeep_job, cron_schedule="17 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+)

@@ -1,0 +1,1 @@
+"""Agents as values: the loop, budgets, tools, capsules, replay."""

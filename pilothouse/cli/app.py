@@ -1,0 +1,40 @@
+"""The `pilothouse` command. Each group of commands is a module; heavy parts are imported by the command that uses them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pilothouse import __version__
+from pilothouse.cli import inspecting, quarantine, running
+
+app = typer.Typer(
+    name="pilothouse",
+    help="Rewind any decision to the exact rows, models and prompts behind it.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,  # locals hold secrets
+)
+running.register(app)
+inspecting.register(app)
+app.add_typer(quarantine.app)
+app.add_typer(quarantine.drift_app)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        typer.echo(f"pilothouse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,  # noqa: FBT002
+) -> None:
+    """Rewind any decision to the exact rows, models and prompts behind it."""
+
+
+def main() -> None:
+    """The console script."""
+    app()

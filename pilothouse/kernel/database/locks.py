@@ -1,0 +1,27 @@
+"""One at a time, across processes and hosts: a lock that ends with its holder, however that one ends."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pilothouse.kernel.database.database import Database
+from pilothouse.kernel.database.translation import translated
+from pilothouse.kernel.errors import CommitConflict
+
+_TAG = 0x4558  # in the upper bits: the event log's own locks carry another, and would hold readers back if confused with these
+
+
+@contextmanager
+def exclusively(database: Database, name: str, *, what: str) -> Iterator[None]:
+    """Hold the lock of that name, or raise CommitConflict at once: waiting for the other would only repeat its work.
+
+    It is an advisory lock of a connection of its own, so PostgreSQL gives it back when the process dies.
+    """
+    key = _TAG << 48 | int.from_bytes(hashlib.sha256(name.encode()).digest()[:6])
+    with translated(database.where), database.driver_connection() as connection:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+        if row is None or not row[0]:
+            raise CommitConflict(f"{what} is already running", hint="wait until it is done; Dagster's runs page shows it")
+        yield

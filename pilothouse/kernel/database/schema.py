@@ -1,0 +1,79 @@
+"""The operational tables as code reads and writes them. What creates them are the migrations; a test compares the two."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+metadata = sa.MetaData(schema="pilothouse")
+
+
+def _moment(name: str, *, default: bool = True, nullable: bool = False) -> sa.Column[object]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable, server_default=sa.func.now() if default else None)
+
+
+# `json`, not `jsonb`: an event is stored as it was told, and validating is faster than taking apart.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("batch", sa.Uuid, nullable=False, comment="the commit that wrote it, so that a writer can tell whether it arrived"),
+    sa.Column("topic", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("correlation_id", sa.Text, nullable=False),
+    sa.Column("payload", pg.JSON, nullable=False),
+    comment="append-only; ids come from pilothouse.reserve_events",
+)
+
+consumers = sa.Table(
+    "consumers",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("position", sa.BigInteger, nullable=False, comment="every event up to this id was acknowledged"),
+    _moment("created_at"),
+    _moment("seen_at"),
+    sa.CheckConstraint("position >= 0", name="consumers_position"),
+)
+
+pruned = sa.Table(
+    "pruned",
+    metadata,
+    sa.Column("one", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("through", sa.BigInteger, nullable=False, comment="events up to this id may have been removed"),
+    sa.CheckConstraint("one", name="pruned_one"),
+)
+
+pins = sa.Table(
+    "pins",
+    metadata,
+    sa.Column("table_uri", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("holder", sa.Text, primary_key=True, comment="what points to the version, such as a decision"),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    _moment("created_at"),
+    _moment("until", default=False, nullable=True),
+    sa.CheckConstraint("version >= 0", name="pins_version"),
+    sa.Index("pins_holder", "holder"),
+    sa.Index("pins_until", "until", postgresql_where=sa.text("until IS NOT NULL")),
+)
+
+announcements = sa.Table(
+    "announcements",
+    metadata,
+    sa.Column("table_id", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False, comment="changes up to this version became events"),
+    _moment("announced_at"),
+    sa.CheckConstraint("version >= 0", name="announcements_version"),
+)
+
+principals = sa.Table(
+    "principals",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("token_hash", sa.LargeBinary, nullable=True, unique=True),
+    sa.Column("disabled", sa.Boolean, nullable=False, server_default=sa.false()),
+    _moment("created_at"),
+    sa.CheckConstraint("name <> '' AND role <> ''", name="principals_named"),
+)

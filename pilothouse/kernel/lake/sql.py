@@ -1,0 +1,74 @@
+"""SQL over the lake: DuckDB reads Delta tables at named versions, and the versions read are recorded.
+
+    SELECT * FROM s4.sales_order                -- the rows that hold now
+    SELECT * FROM "raw/s4/sales_order"          -- every version of every row
+    SELECT * FROM "marts/dim_firm"
+
+Only tables that the text names are opened. The connection sees nothing else: no files, no network, no settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import pyarrow as pa
+
+from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.lake.lake import Lake
+from pilothouse.kernel.lake.table import Table
+
+_CURRENT = """
+SELECT * FROM {history}
+QUALIFY row_number() OVER (PARTITION BY _row_id ORDER BY _seen_at DESC, _changed_at DESC NULLS LAST) = 1 AND _change <> 'delete'
+"""
+
+
+def query(lake: Lake, text: str, *, versions: Mapping[str, int] | None = None, as_of: datetime | None = None) -> pa.Table:
+    """The answer as an Arrow table. `versions` names versions by table; `as_of` takes each other table as it was then."""
+    import duckdb
+
+    pinned = dict(versions or {})
+    connection = duckdb.connect(":memory:")
+    try:
+        tables = {table.name: table for table in lake.tables()}
+        for unknown in set(pinned) - set(tables):
+            raise ConfigError(f"no table '{unknown}'", hint=f"there are {', '.join(tables) or 'none yet'}")
+        for table in tables.values():
+            if _named(table.name, text):
+                version = pinned.get(table.name, table.version_at(as_of) if as_of else None)
+                _offer(connection, table, version)
+        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+        answer = connection.sql(text)
+        if answer is None:  # a statement without rows
+            raise ConfigError("the statement has no answer", hint="ask with SELECT; the lake is written by syncs and models alone")
+        return answer.to_arrow_table()
+    except duckdb.Error as error:
+        raise ConfigError(
+            f"the query was refused: {str(error).strip()}", hint="`pilothouse tables` lists the tables and their names in SQL"
+        ) from error
+    finally:
+        connection.close()
+
+
+def name_in_sql(table: str) -> str:
+    """How analysts write the table's current rows, such as `s4.sales_order`."""
+    parts = table.split("/")
+    return f"{parts[1]}.{parts[2]}" if parts[0] == "raw" and len(parts) == 3 else f'"{table}"'
+
+
+def _named(table: str, text: str) -> bool:
+    lowered = text.lower().replace('"', "")
+    return table.lower() in lowered or name_in_sql(table).replace('"', "").lower() in lowered
+
+
+def _offer(connection: object, table: Table, version: int | None) -> None:
+    import duckdb
+
+    assert isinstance(connection, duckdb.DuckDBPyConnection)
+    connection.register(table.name, table.dataset(version))
+    parts = table.name.split("/")
+    if parts[0] == "raw" and len(parts) == 3:
+        history = '"' + table.name + '"'
+        connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{parts[1]}"')
+        connection.execute(f'CREATE VIEW "{parts[1]}"."{parts[2]}" AS {_CURRENT.format(history=history)}')

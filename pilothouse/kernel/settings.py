@@ -1,0 +1,225 @@
+"""Every setting in one tree, from `pilothouse.toml` and the environment.
+
+Built once, at an entry point, and passed down: nothing reads the environment at import. Strongest first:
+
+1. the environment: `PILOTHOUSE_<SECTION>__<KEY>`, for secrets above all (`PILOTHOUSE_SOURCES__S4__PASSWORD`);
+2. `<home>/run/local.toml`: the addresses of what `pilothouse up` runs right now;
+3. `pilothouse.toml`: which sources, engines and policies, under version control;
+4. the defaults below.
+
+An unknown key is an error, never ignored: a misspelt setting that silently does nothing costs a day.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pilothouse.kernel.errors import ConfigError
+
+FILE = "pilothouse.toml"
+PREFIX = "PILOTHOUSE_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(_Section):
+    """The operational PostgreSQL."""
+
+    url: SecretStr | None = Field(None, description="a managed server; without it `pilothouse up` runs one of its own")
+    port: int = Field(0, ge=0, le=65535, description="of the server that `pilothouse up` runs; 0 takes a free one")
+
+
+class LakeSettings(_Section):
+    """Where the Delta tables are."""
+
+    url: str | None = Field(None, description="a path, s3://, abfss:// or gs://; without it <home>/lake")
+    options: dict[str, str] = Field(default_factory=dict, description="of the object store, such as aws_region")
+    keep: timedelta = Field(timedelta(days=30), description="how long a version that nothing points to can be read")
+
+
+class PortSettings(_Section):
+    """Where `pilothouse up` listens on loopback. A taken port is replaced by a free one, and says so."""
+
+    dagster: int = Field(3000, ge=0, le=65535)
+
+
+class SandboxSettings(_Section):
+    """The enterprise in a box."""
+
+    enabled: bool = True
+    scale: float = Field(1.0, gt=0, le=100, description="1 is a company with 40,000 orders")
+    seed: int = 7
+    pace: float = Field(20.0, gt=0, description="seconds between two beats of the company's life")
+
+
+class SourceSettings(BaseModel):
+    """One source. Keys beyond these are its connector's own options and are checked by it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    connector: str
+    every: timedelta = Field(timedelta(minutes=1), description="how often the source is synced")
+    fresh_within: timedelta = Field(timedelta(hours=1), description="older than this is late")
+    owner: str = ""
+    sandbox: bool = Field(default=False, description="served by the enterprise in a box")
+
+    def options(self) -> dict[str, Any]:
+        """What only the connector understands."""
+        return dict(self.model_extra or {})
+
+
+class DriftSettings(_Section):
+    """What a changed schema does: `accept` reads on, `hold` waits until a person accepts, `block` cannot be accepted."""
+
+    added: Literal["accept", "hold", "block"] = "accept"
+    removed: Literal["accept", "hold", "block"] = "hold"
+    renamed: Literal["accept", "hold", "block"] = "hold"
+    widened: Literal["accept", "hold", "block"] = "accept"
+    retyped: Literal["accept", "hold", "block"] = "block"
+
+
+class RetentionSettings(_Section):
+    """How long what grows is kept. What a decision points to is never removed."""
+
+    events: timedelta = timedelta(days=30)
+    runs: timedelta = timedelta(days=14)
+    quarantine: timedelta = timedelta(days=90)
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+        hide_input_in_errors=True,
+    )
+
+    home: Path = Path(".pilothouse")
+    database: DatabaseSettings = DatabaseSettings()
+    lake: LakeSettings = LakeSettings()
+    ports: PortSettings = PortSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    drift: DriftSettings = DriftSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+    @property
+    def lake_url(self) -> str:
+        """Where the lake is, whether set or by default."""
+        return self.lake.url or str(self.home / "lake")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment over what `load` read from files."""
+        return env_settings, init_settings
+
+
+def project_file(start: Path | None = None) -> Path:
+    """The nearest `pilothouse.toml` at or above a folder (the current one by default)."""
+    named = os.environ.get("PILOTHOUSE_CONFIG")
+    if named:
+        if not Path(named).is_file():
+            raise ConfigError(f"PILOTHOUSE_CONFIG={named}: there is no such file", hint="point it at a pilothouse.toml, or unset it")
+        return Path(named).resolve()
+    folder = (start or Path.cwd()).resolve()
+    for candidate in (folder, *folder.parents):
+        if (candidate / FILE).is_file():
+            return candidate / FILE
+    raise ConfigError(
+        f"{FILE}: not found in {folder} or above", hint="run inside a Pilothouse project, or set PILOTHOUSE_CONFIG to its path"
+    )
+
+
+def load(file: Path | None = None, *, running: bool = True) -> Settings:
+    """The settings of the project in this folder (or of `file`), validated; ConfigError names what is wrong and where.
+
+    Without `running` the addresses of what runs are left out: whoever starts it must not believe those of an earlier life.
+    """
+    file = file or project_file()
+    _refuse_unknown_variables()
+    declared = _toml(file)
+    home = Path(os.environ.get(f"{PREFIX}HOME") or declared.get("home", ".pilothouse"))
+    home = home if home.is_absolute() else file.parent / home
+    local = home / "run" / "local.toml"
+    merged = _merged(declared, _toml(local) if running and local.is_file() else {})
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        raise config_error(error, file.name) from error
+    return settings.model_copy(update={"home": home})
+
+
+def config_error(error: ValidationError, where: str, section: tuple[str, ...] = ()) -> ConfigError:
+    """The first complaint of a validation, as one error that names the key, the value and where to set it."""
+    first = error.errors(include_url=False)[0]
+    path = tuple(str(part) for part in (*section, *first["loc"]))
+    key, variable = ".".join(path), PREFIX + "__".join(path).upper()
+    if first["type"] == "extra_forbidden":
+        known = _siblings(error, first["loc"])
+        hint = f"known here: {', '.join(known)}" if known else "remove it or correct its name"
+        return ConfigError(f"{where}: unknown setting '{key}'", hint=hint)
+    if first["type"] == "missing":
+        hint = f"set {variable} in the environment, or {path[-1]} under [{'.'.join(path[:-1])}]"
+        return ConfigError(f"{where}: setting '{key}' is missing", hint=hint)
+    return ConfigError(f"{where}: setting '{key}' is {_shown(first['input'])}: {first['msg']}", hint=f"correct it there, or set {variable}")
+
+
+def _shown(value: object) -> str:
+    return "a secret" if isinstance(value, SecretStr) else repr(value)
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be ignored by pydantic-settings, which looks only for names it knows."""
+    known = {name.upper() for name in Settings.model_fields} | {"CONFIG"}
+    for variable in sorted(os.environ):
+        if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).split("__")[0] not in known:
+            names = ", ".join(PREFIX + name for name in sorted(known))
+            raise ConfigError(f"environment: unknown setting {variable}", hint=f"known are {names} and their sections")
+
+
+def _siblings(error: ValidationError, location: tuple[int | str, ...]) -> list[str]:
+    """The settings known beside the one that is unknown."""
+    model: Any = {"Settings": Settings}.get(error.title)
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(str(part))
+        model = field.annotation if field is not None else None
+    return list(getattr(model, "model_fields", {}))
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as handle:
+            return tomllib.load(handle)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file.name}: not valid TOML ({error})", hint="mend that line") from error
+    except OSError as error:
+        raise ConfigError(f"{file.name}: cannot be read ({error.strerror})", hint="check the file and its owner") from error
+
+
+def _merged(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(weak)
+    for key, value in strong.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged

@@ -1,0 +1,1 @@
+"""What `pilothouse up` starts and watches on one machine."""

@@ -1,0 +1,118 @@
+"""What is wrong with this project on this machine, and how to mend it. Looks, changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from assets.platform import Platform
+from pilothouse.kernel.errors import PilothouseError
+from pilothouse.kernel.settings import Settings, load
+from pilothouse.local.process import listening
+
+_LOW_DISK = 2 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    state: Literal["ok", "warning", "wrong"]
+    found: str
+    cure: str = ""
+
+
+def examine() -> list[Finding]:
+    """Every finding, in the order in which they depend on each other. A wrong setting ends the examination."""
+    try:
+        settings = load()
+        platform = Platform(settings)
+        names = ", ".join(f"{name} ({len(source.streams)} streams)" for name, source in platform.sources.items())
+    except PilothouseError as error:
+        return [Finding("settings", "wrong", error.message, error.hint)]
+    findings = [Finding("settings", "ok", f"sources: {names or 'none'}")]
+    findings += [_home(settings), _disk(settings), *_running(settings)]
+    findings.append(_asked("database", lambda: _database(platform)))
+    findings.append(_asked("lake", lambda: f"{platform.lake.url}: {sum(1 for _ in platform.lake.tables())} tables"))
+    findings += [_source(platform, name) for name in platform.sources]
+    platform.close()
+    return findings
+
+
+def _database(platform: Platform) -> str:
+    platform.database.check()
+    return f"{platform.database.where}: answers, schema is current"
+
+
+def _asked(what: str, question: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, "ok", question())
+    except PilothouseError as error:
+        return Finding(what, "wrong", error.message, error.hint)
+
+
+def _source(platform: Platform, name: str) -> Finding:
+    def question() -> str:
+        with closing(platform.source(name).connect()) as connector:
+            connector.check()
+        return f"{platform.source(name).kind.name}: answers, knows us, offers what we read"
+
+    return _asked(f"source {name}", question)
+
+
+def _home(settings: Settings) -> Finding:
+    folder = next(parent for parent in (settings.home, *settings.home.parents) if parent.exists())
+    if os.access(folder, os.W_OK):
+        return Finding("home", "ok", str(settings.home))
+    return Finding("home", "wrong", f"{folder} cannot be written", "set PILOTHOUSE_HOME to a folder of yours, or mend its owner")
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = next(parent for parent in (settings.home, *settings.home.parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    found = f"{free / (1 << 30):.1f} GB free"
+    if free < _LOW_DISK:
+        return Finding("disk", "wrong", found, "free some space: a full disk stops every sync (nothing is lost; it goes on afterwards)")
+    return Finding("disk", "ok", found)
+
+
+def _running(settings: Settings) -> Iterator[Finding]:
+    """Whether `pilothouse up` runs, whether what it started lives, and whether something else sits on its ports."""
+    run = settings.home / "run"
+    parts = run / "parts.json"
+    if not parts.exists():
+        cure = "start it with `pilothouse up`"
+        if settings.ports.dagster and listening(settings.ports.dagster):
+            cure += f"; port {settings.ports.dagster} is taken by another program, so it will choose a free one"
+        yield Finding("pilothouse up", "warning", "does not run", cure)
+        return
+    owner = _owner(run / "up.lock")
+    if owner is None or not Path(f"/proc/{owner}").exists():
+        yield Finding("pilothouse up", "wrong", "ended without cleaning up", "start it again: it finds what is left and goes on")
+        return
+    yield Finding("pilothouse up", "ok", f"process {owner}")
+    for part in json.loads(parts.read_text()):
+        if str(part["address"]).startswith("http://") and part["name"] == "Dagster UI":
+            yield _web(part["name"], part["address"])
+
+
+def _owner(lock: Path) -> int | None:
+    text = lock.read_text().strip() if lock.exists() else ""
+    return int(text) if text.isdecimal() else None
+
+
+def _web(name: str, address: str) -> Finding:
+    try:
+        with urllib.request.urlopen(f"{address}/server_info", timeout=10) as answer:  # noqa: S310 - our own address
+            told = json.load(answer)
+        return Finding(name, "ok", f"{address} (Dagster {told.get('dagster_version', '?')})")
+    except OSError as error:
+        return Finding(name, "wrong", f"{address} does not answer ({error})", "`pilothouse up` restarts it; its log is in <home>/logs")

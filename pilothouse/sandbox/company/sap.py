@@ -1,0 +1,43 @@
+"""What the company keeps in SAP S/4HANA: entities named as in SAP's published services, without their `A_`."""
+
+from pilothouse.sandbox.company.sap_finance import BILLING_DOCUMENT, BILLING_DOCUMENT_ITEM, OPERATIONAL_ACCTG_DOC_ITEM_CUBE
+from pilothouse.sandbox.company.sap_partners import BUSINESS_PARTNER, BUSINESS_PARTNER_ADDRESS, BUSINESS_PARTNER_TAX_NUMBER, PRODUCT
+from pilothouse.sandbox.company.sap_sales import (
+    OUTB_DELIVERY_HEADER,
+    OUTB_DELIVERY_ITEM,
+    SALES_ORDER,
+    SALES_ORDER_ITEM,
+    SALES_ORDER_PARTNER,
+)
+from pilothouse.sandbox.company.schema import Entity
+
+SAP: tuple[Entity, ...] = (
+    BUSINESS_PARTNER,
+    BUSINESS_PARTNER_ADDRESS,
+    BUSINESS_PARTNER_TAX_NUMBER,
+    PRODUCT,
+    SALES_ORDER,
+    SALES_ORDER_ITEM,
+    SALES_ORDER_PARTNER,
+    OUTB_DELIVERY_HEADER,
+    OUTB_DELIVERY_ITEM,
+    BILLING_DOCUMENT,
+    BILLING_DOCUMENT_ITEM,
+    OPERATIONAL_ACCTG_DOC_ITEM_CUBE,
+)
+
+__all__ = [
+    "BILLING_DOCUMENT",
+    "BILLING_DOCUMENT_ITEM",
+    "BUSINESS_PARTNER",
+    "BUSINESS_PARTNER_ADDRESS",
+    "BUSINESS_PARTNER_TAX_NUMBER",
+    "OPERATIONAL_ACCTG_DOC_ITEM_CUBE",
+    "OUTB_DELIVERY_HEADER",
+    "OUTB_DELIVERY_ITEM",
+    "PRODUCT",
+    "SALES_ORDER",
+    "SALES_ORDER_ITEM",
+    "SALES_ORDER_PARTNER",
+    "SAP",
+]

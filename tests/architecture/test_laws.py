@@ -1,0 +1,169 @@
+"""The sentences of the design that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pilothouse.kernel.errors import PilothouseError
+from pilothouse.kernel.lake.identity import IDENTITY
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("pilothouse", "orchestration", "assets", "connectors", "quality", "graph", "models", "bench")
+# bench/peers are scripts of another environment: they set what their libraries read at import
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if "peers" not in path.parts)
+LONGEST_MODULE, LONGEST_FUNCTION = 500, 80
+BANNED_NAMES = re.compile(r"(^|[/_])(utils?|common|helpers?|lib|misc)(\.py|/|_|$)")
+BANNED_SUFFIX = re.compile(r"(Manager|Handler|(?<!OData)(?<!^)Service)$")  # an OData service is what the protocol calls it
+HEAVY = (
+    "great_expectations",
+    "mlflow",
+    "pyspark",
+    "dbt",
+    "simple_salesforce",
+    "snowflake",
+    "databricks",
+    "duckdb",
+    "pandas",
+    "adbc_driver_postgresql",
+    "fastapi",
+    "uvicorn",
+    "alembic",
+)
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in MODULES:
+        yield named(path), ast.parse(path.read_text())
+
+
+def test_dependencies_point_down() -> None:
+    result = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_definitions_load_without_anything_heavy() -> None:
+    program = (
+        "import json, sys; import orchestration.definitions; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(json.loads(result.stdout)) & set(HEAVY) == set()
+
+
+def test_nothing_reads_the_environment_at_import() -> None:
+    def at_import(tree: ast.Module) -> Iterator[ast.AST]:
+        waiting: list[ast.AST] = [*tree.body]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                waiting += ast.iter_child_nodes(node)
+
+    offenders = [
+        name for name, tree in trees() for node in at_import(tree) if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}
+    ]
+    assert offenders == []
+
+
+def test_no_module_and_no_function_is_too_long() -> None:
+    long = [name for path in MODULES if (name := named(path)) and len(path.read_text().splitlines()) > LONGEST_MODULE]
+    for name, tree in trees():
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        long += [f"{name}:{each.lineno} {each.name}" for each in functions if (each.end_lineno or 0) - each.lineno >= LONGEST_FUNCTION]
+    assert long == []
+
+
+def test_names_say_something() -> None:
+    offenders = [named(path) for path in MODULES if BANNED_NAMES.search(named(path))]
+    offenders += [
+        f"{name}: {node.name}"
+        for name, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and BANNED_SUFFIX.search(node.name)
+    ]
+    assert offenders == []
+
+
+def test_every_module_opens_with_its_reason() -> None:
+    assert [name for name, tree in trees() if not ast.get_docstring(tree)] == []
+
+
+def test_locks_name_no_registry_and_pin_every_package_by_hash() -> None:
+    for lock in (ROOT / "requirements.lock", ROOT / "bootstrap.lock", *(ROOT / "bench").glob("*.lock")):
+        text = lock.read_text()
+        assert "://" not in text, lock.name
+        pins = re.findall(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+( ;[^\\\n]*)? \\$", text, flags=re.MULTILINE)
+        assert len(pins) == len(re.findall(r"^[A-Za-z0-9]", text, flags=re.MULTILINE)), lock.name
+    for lock in ROOT.glob("tests/contract/*/package-lock.json"):
+        resolved = [package.get("resolved", "") for package in json.loads(lock.read_text())["packages"].values()]
+        assert [address for address in resolved if "://" in address] == [], lock
+
+
+def test_no_file_names_a_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    pattern = re.compile("/(" + "|".join(["work", "root", r"home/\w+"]) + ")/")
+    offenders = []
+    for name in filter(None, tracked):
+        path = ROOT / name
+        if path.suffix in {".lock", ".png", ".svg", ".json"} or not path.is_file():
+            continue
+        offenders += [name] if pattern.search(path.read_text(errors="replace")) else []
+    assert offenders == []
+
+
+def test_every_raw_row_says_whether_it_is_synthetic() -> None:
+    field = IDENTITY.field("_synthetic")
+    assert not field.nullable
+
+
+def test_an_error_of_ours_is_raised_with_a_way_out() -> None:
+    """Every raise of a class of the tree gives a hint, unless it passes on what another error said."""
+    kinds = _names_below(PilothouseError.__name__)
+    offenders = []
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            call = node.exc if isinstance(node, ast.Raise) else None
+            if (
+                isinstance(node, ast.Raise)
+                and isinstance(call, ast.Call)
+                and isinstance(call.func, ast.Name)
+                and call.func.id in kinds
+                and not any(keyword.arg in {"hint", None} for keyword in call.keywords)
+            ):
+                offenders.append(f"{name}:{node.lineno}")
+    assert offenders == []
+
+
+def _names_below(root: str) -> set[str]:
+    """The names of a class and of all that are declared below it, read from the source: none need be loaded."""
+    bases = {
+        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
+        for _, tree in trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+    found = {root}
+    while below := {name for name, its_bases in bases.items() if its_bases & found} - found:
+        found |= below
+    return found
+
+
+@pytest.mark.parametrize(
+    "folder", ["orchestration", "assets", "connectors", "dbt_project", "models", "graph", "quality", "deploy", "tests"]
+)
+def test_the_house_has_its_rooms(folder: str) -> None:
+    assert os.listdir(ROOT / folder)  # noqa: PTH208 - a folder without a file is no room

@@ -1,0 +1,78 @@
+"""Settings: one tree, validated at the door, every complaint with its key and its cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.settings import load, project_file
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PILOTHOUSE_CONFIG", "PILOTHOUSE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "pilothouse.toml").write_text('[sources.s4]\nconnector = "sap"\nurl = "https://s4"\n')
+    return tmp_path
+
+
+def test_the_environment_overrides_the_file_and_joins_its_sections(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTHOUSE_SOURCES__S4__PASSWORD", "geheim")
+    monkeypatch.setenv("PILOTHOUSE_SANDBOX__SCALE", "0.1")
+    settings = load()
+    assert settings.sources["s4"].options() == {"url": "https://s4", "password": "geheim"}
+    assert settings.sandbox.scale == 0.1
+
+
+def test_what_up_runs_right_now_overrides_the_file(project: Path) -> None:
+    running = project / ".pilothouse" / "run"
+    running.mkdir(parents=True)
+    (running / "local.toml").write_text('[sources.s4]\nurl = "http://127.0.0.1:4004"\n')
+    assert load().sources["s4"].options()["url"] == "http://127.0.0.1:4004"
+
+
+def test_home_is_beside_the_file_wherever_one_stands(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = project / "a" / "b"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert load().home == project / ".pilothouse"
+    assert project_file() == project / "pilothouse.toml"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[lake]\nurll = 'x'", "unknown setting 'lake.urll'[\\s\\S]*known here: url, options, keep"),
+        ("[sandbx]\nscale = 1", "unknown setting 'sandbx'[\\s\\S]*sandbox"),
+        ("[sandbox]\nscale = 'big'", "'sandbox.scale' is 'big'[\\s\\S]*PILOTHOUSE_SANDBOX__SCALE"),
+        ("[sources.s4]\nurl = 'x'", "'sources.s4.connector' is missing[\\s\\S]*PILOTHOUSE_SOURCES__S4__CONNECTOR"),
+        ("[lake\n", "not valid TOML"),
+        ("[ports]\ndagster = 99999", "'ports.dagster' is 99999"),
+    ],
+)
+def test_a_wrong_file_is_one_error_that_names_key_and_cure(project: Path, text: str, said: str) -> None:
+    (project / "pilothouse.toml").write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        load()
+
+
+def test_a_misspelt_variable_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTHOUSE_LAKEE__URL", "x")
+    with pytest.raises(ConfigError, match="PILOTHOUSE_LAKEE__URL"):
+        load()
+
+
+def test_no_project_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PILOTHOUSE_CONFIG", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="not found"):
+        load()
+
+
+def test_a_config_path_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTHOUSE_CONFIG", "/nowhere/pilothouse.toml")
+    with pytest.raises(ConfigError, match=r"/nowhere/pilothouse\.toml"):
+        load()
