@@ -25,7 +25,7 @@ _NOT_BENCHMARKS = {"__main__", "figure"}
 
 def main(names: list[str]) -> int:
     """Run the named benchmarks, or all."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     known = sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if module.name not in _NOT_BENCHMARKS)
     unknown = [name for name in names if name not in known]
     if unknown:

@@ -28,9 +28,10 @@ def test_after_a_kill_and_one_clean_sync_the_lake_equals_the_source_and_every_ev
 
 def test_the_judge_of_crashes_sees_a_lost_row_a_doubled_version_and_an_event_told_twice(company: Enterprise) -> None:
     with company.new_life("judged").platform() as platform:
+        sync_stream(platform, "s4", "sales_order")
         while not platform.events.read(after=0, limit=1):
-            sync_stream(platform, "s4", "sales_order")
             company.beat(5)
+            sync_stream(platform, "s4", "sales_order")
         assert faults(platform, "s4", "sales_order") == []
         table = platform.lake.raw("s4", "sales_order").delta()
         told = platform.events.read(after=0, limit=1)[0]
