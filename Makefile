@@ -17,7 +17,7 @@ $(VENV)/.installed: requirements.lock bootstrap.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Pilothouse needs Python 3.11: install it, or say make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bootstrap.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -47,14 +47,14 @@ format: install ## format and mend what can be mended
 
 .venv-peers/.installed: bench/peers.lock $(VENV)/.installed
 	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
-	@$(BIN)/uv pip sync --quiet --python .venv-peers/bin/python --require-hashes bench/peers.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python .venv-peers/bin/python --require-hashes bench/peers.lock
 	@touch $@
 
 bench: install .venv-peers/.installed ## measure against peers; NAME=x runs one
 	@$(BIN)/python -m bench $(NAME)
 
 docs: install ## write the reference pages that are derived from code
-	@$(BIN)/python -m docs.reference
+	@$(BIN)/python -m docs.generate
 
 lock: install ## resolve the locks anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev pyproject.toml -o requirements.lock

@@ -37,6 +37,7 @@ from quality.rule import Rule
 
 CHUNK_ROWS = 100_000  # large enough for vectors, small enough for a flat memory: a dozen chunks are in hand at any moment
 REJECTED_ROWS = 10_000  # held back rows come in commits of at least so many, or at the end of their batch
+_MOMENT = pl.Datetime("us", "UTC")
 _WATERMARK_AGE = timedelta(hours=6)  # a watermark alone is committed this rarely, so that idle streams leave no trail
 
 log = structlog.get_logger()
@@ -175,11 +176,12 @@ class Loader:
                 self._holding.add(pl.concat(waiting), batch_id=batch_id, at=seen_at, synthetic=batch.synthetic)
                 waiting.clear()
 
-        for chunk in chunks(batch.reader(), CHUNK_ROWS):
+        for arrived in chunks(batch.reader(), CHUNK_ROWS):
+            chunk = pl.DataFrame(pl.from_arrow(arrived))
             split = self.gate.split(chunk)
             rows = split.passed
             ids, contents = self._ids(rows), row_hashes(rows)
-            changed_at = rows.select(self._changed_at().alias("at")).to_series()
+            changed_at = self._changed_at(rows)
             repeats = versions.offer(self._version_ids(ids, changed_at), contents)
             clashes = repeats.again & ~repeats.same
             rejected = split.rejected
@@ -199,18 +201,19 @@ class Loader:
             self._result.unchanged += int((~fresh).sum() - clashes.sum())
             self._result.upserts += int(fresh.sum())
             if fresh.any():
-                kept = rows if fresh.all() else rows.filter(fresh)
+                news = split.kept.to_numpy().copy()
+                news[news] = fresh
                 stamped = stamp(
-                    kept,
+                    arrived if news.all() else arrived.filter(pa.array(news)),
                     ids.take(fresh),
                     contents.take(fresh),
                     change="upsert",
-                    changed_at=self._changed_at(),
+                    changed_at=changed_at.filter(fresh),
                     seen_at=seen_at,
                     batch_id=batch_id,
-                    synthetic=pl.lit(batch.synthetic),
+                    synthetic=pl.repeat(batch.synthetic, int(fresh.sum()), dtype=pl.Boolean, eager=True),
                 )
-                yield from self._arrow(stamped)
+                yield from self._as_stored(stamped)
         hold()
         self._result.report = self.gate.finish()
         self._result.report.require(f"{self._connector.name}/{self._stream.name}")
@@ -226,17 +229,17 @@ class Loader:
         if gone.is_empty():
             return
         stamped = stamp(
-            keys,
+            keys.to_arrow().cast(pa.schema([self._schema.field(name) for name in self._stream.key])),
             ids.take(exists.to_numpy()),
             row_hashes(keys),
             change="delete",
-            changed_at=pl.lit(gone["_changed_at"]) if "_changed_at" in gone.columns else pl.lit(None),
+            changed_at=gone["_changed_at"] if "_changed_at" in gone.columns else pl.repeat(None, gone.height, dtype=_MOMENT, eager=True),
             seen_at=self._seen_at,
             batch_id=self._batch_id,
-            synthetic=pl.lit(found.filter(exists)["_synthetic"]),
+            synthetic=found.filter(exists)["_synthetic"],
         )
         self._result.deletes += gone.height
-        yield from self._arrow(stamped)
+        yield from self._as_stored(stamped)
 
     def _vanished(self, seen: Distinct, *, snapshot: bool) -> Iterator[pa.RecordBatch]:
         """Tombstones for rows that the source no longer has, where absence tells."""
@@ -258,12 +261,12 @@ class Loader:
     def _ids(self, rows: pl.DataFrame) -> Hashes:
         return row_ids(rows, self._connector.name, self._stream.name, self._stream.key)
 
-    def _changed_at(self) -> pl.Expr:
+    def _changed_at(self, rows: pl.DataFrame) -> pl.Series:
+        """When the source says that each row changed, as far as it says so."""
         if self._stream.cursor is None:
-            return pl.lit(None, dtype=pl.Datetime("us", "UTC"))
-        column = pl.col(self._stream.cursor.field)
+            return pl.repeat(None, rows.height, dtype=_MOMENT, eager=True)
         zone = getattr(self._schema.field(self._stream.cursor.field).type, "tz", None)
-        moment = column.cast(pl.Datetime("us", zone))
+        moment = rows[self._stream.cursor.field].cast(pl.Datetime("us", zone))
         return moment if zone == "UTC" else moment.dt.convert_time_zone("UTC") if zone else moment.dt.replace_time_zone("UTC")
 
     def _version_ids(self, ids: Hashes, changed_at: pl.Series) -> Hashes:
@@ -273,26 +276,27 @@ class Loader:
         moments = changed_at.cast(pl.Int64).fill_null(-1).to_numpy().astype("uint64")
         return Hashes(ids.high ^ (moments * 0x9E3779B97F4A7C15), ids.low)
 
-    def _arrow(self, stamped: pl.DataFrame) -> Iterator[pa.RecordBatch]:
-        """Polars' columns under the schema that the source declared, with null for what a row (or a tombstone) lacks."""
-        schema = self._stored
-        lacking = [pl.lit(None).alias(name) for name in schema.names if name not in stamped.columns]
-        table = stamped.with_columns(lacking).select(schema.names).to_arrow(compat_level=pl.CompatLevel.oldest())
-        yield from table.cast(schema).to_batches(max_chunksize=CHUNK_ROWS)
+    def _as_stored(self, rows: pa.Table) -> Iterator[pa.RecordBatch]:
+        """The rows under the schema that the source declared, with null for what a row (or a tombstone) lacks."""
+        columns = [
+            rows.column(field.name).cast(field.type) if field.name in rows.schema.names else pa.nulls(rows.num_rows, field.type)
+            for field in self._stored
+        ]
+        yield from pa.Table.from_arrays(columns, schema=self._stored).to_batches(max_chunksize=CHUNK_ROWS)
 
 
-def chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pl.DataFrame]:
-    """Record batches of any size as frames of about as many rows."""
+def chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Record batches of any size as tables of about as many rows."""
     waiting: list[pa.RecordBatch] = []
     height = 0
     for batch in batches:
         waiting.append(batch)
         height += batch.num_rows
         if height >= rows:
-            yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(waiting)))
+            yield pa.Table.from_batches(waiting)
             waiting, height = [], 0
     if height:
-        yield pl.DataFrame(pl.from_arrow(pa.Table.from_batches(waiting)))
+        yield pa.Table.from_batches(waiting)
 
 
 __all__ = ["CHUNK_ROWS", "Load", "Loader", "Table", "chunks"]

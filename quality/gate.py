@@ -37,9 +37,11 @@ REJECTED: Final = pl.Schema({"key": pl.String, "rule": pl.String, "column": pl.S
 
 @dataclass(frozen=True)
 class Split:
-    """One chunk, parted. `rejected` has the columns of `REJECTED`: one row for each row and rule that it breaks."""
+    """One chunk, parted. `kept` says which of its rows passed. `rejected` has the columns of `REJECTED`: one row for each row
+    and rule that it breaks."""
 
     passed: pl.DataFrame
+    kept: pl.Series
     rejected: pl.DataFrame
 
 
@@ -75,11 +77,12 @@ class Gate:
         condemned = anywhere(verdicts.values())
         if condemned is None:
             self.passed.add(rows)
-            return Split(rows, pl.DataFrame(schema=REJECTED))
-        passed = rows.filter(~condemned)
+            return Split(rows, pl.repeat(value=True, n=rows.height, dtype=pl.Boolean, eager=True), pl.DataFrame(schema=REJECTED))
+        kept = ~condemned
+        passed = rows.filter(kept)
         self.passed.add(passed)
         self._rejected += rows.height - passed.height
-        return Split(passed, self._rejections(rows, defects, verdicts))
+        return Split(passed, kept, self._rejections(rows, defects, verdicts))
 
     @property
     def profiles(self) -> tuple[Profile, ...]:
@@ -114,13 +117,18 @@ class Gate:
                         "key": as_json(bad.select(self.key)),
                         "rule": pl.repeat(rule.name, bad.height, dtype=pl.String, eager=True),
                         "column": pl.repeat("" if rule is READABLE else ", ".join(rule.columns), bad.height, dtype=pl.String, eager=True),
-                        "value": value,
+                        "value": _apart(value),
                         "row": as_json(bad),
                     },
                     schema=REJECTED,
                 )
             )
         return pl.concat(found)
+
+
+def _apart(texts: pl.Series) -> pl.Series:
+    """The same texts in memory of their own: as filtered, a few of them would keep all the texts of their chunk alive."""
+    return pl.Series(pl.from_arrow(texts.to_arrow(compat_level=pl.CompatLevel.oldest())))
 
 
 def key_rule(column: str) -> Rule:

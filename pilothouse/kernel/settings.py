@@ -50,15 +50,15 @@ class LakeSettings(_Section):
 class PortSettings(_Section):
     """Where `pilothouse up` listens on loopback. A taken port is replaced by a free one, and says so."""
 
-    dagster: int = Field(3000, ge=0, le=65535)
+    dagster: int = Field(3000, ge=0, le=65535, description="of the Dagster UI")
 
 
 class SandboxSettings(_Section):
     """The enterprise in a box."""
 
-    enabled: bool = True
+    enabled: bool = Field(default=True, description="whether `pilothouse up` starts it")
     scale: float = Field(1.0, gt=0, le=100, description="1 is a company with 40,000 orders")
-    seed: int = 7
+    seed: int = Field(7, description="the same seed, the same company")
     pace: float = Field(20.0, gt=0, description="seconds between two beats of the company's life")
 
 
@@ -67,10 +67,10 @@ class SourceSettings(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    connector: str
+    connector: str = Field(description="which kind of source it is: sap, salesforce, sql, or one that a plugin brings")
     every: timedelta = Field(timedelta(minutes=1), description="how often the source is synced")
     fresh_within: timedelta = Field(timedelta(hours=1), description="older than this is late")
-    owner: str = ""
+    owner: str = Field("", description="who answers for its data, shown in the Dagster UI")
     sandbox: bool = Field(default=False, description="served by the enterprise in a box")
 
     def options(self) -> dict[str, Any]:
@@ -78,22 +78,24 @@ class SourceSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+DriftAnswer = Literal["accept", "hold", "block"]
+
+
 class DriftSettings(_Section):
     """What a changed schema does: `accept` reads on, `hold` waits until a person accepts, `block` cannot be accepted."""
 
-    added: Literal["accept", "hold", "block"] = "accept"
-    removed: Literal["accept", "hold", "block"] = "hold"
-    renamed: Literal["accept", "hold", "block"] = "hold"
-    widened: Literal["accept", "hold", "block"] = "accept"
-    retyped: Literal["accept", "hold", "block"] = "block"
+    added: DriftAnswer = Field("accept", description="a column that was not there before")
+    removed: DriftAnswer = Field("hold", description="a column that is not there any more")
+    renamed: DriftAnswer = Field("hold", description="a column that goes by another name")
+    widened: DriftAnswer = Field("accept", description="a type that holds all it held before, and more")
+    retyped: DriftAnswer = Field("block", description="any other change of a type")
 
 
 class RetentionSettings(_Section):
     """How long what grows is kept. What a decision points to is never removed."""
 
-    events: timedelta = timedelta(days=30)
-    runs: timedelta = timedelta(days=14)
-    quarantine: timedelta = timedelta(days=90)
+    events: timedelta = Field(timedelta(days=30), description="of the event log")
+    runs: timedelta = Field(timedelta(days=14), description="of Dagster's runs and their logs")
 
 
 class Settings(BaseSettings):
@@ -108,7 +110,7 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    home: Path = Path(".pilothouse")
+    home: Path = Field(Path(".pilothouse"), description="where everything lives that runs on this machine")
     database: DatabaseSettings = DatabaseSettings()
     lake: LakeSettings = LakeSettings()
     ports: PortSettings = PortSettings()
