@@ -163,6 +163,7 @@ class Kept(Measure):
     def __init__(self, names: Sequence[str], schema: pl.Schema, rows: pl.Expr | None = None) -> None:
         super().__init__(names, schema)
         self._chunks: list[pl.Series] = []
+        self._known: dict[str, Any] = {}  # figures of all values are dear, and asked for again and again
         if rows is not None:
             self.value = self.value.filter(rows)
 
@@ -173,6 +174,7 @@ class Kept(Measure):
     def merge(self, *answers: Any) -> None:
         """Collect them."""
         self._chunks.append(answers[0])
+        self._known.clear()
 
     @property
     def values(self) -> pl.Series:
@@ -185,12 +187,19 @@ class Kept(Measure):
         """The median of numbers."""
         if not self.dtype.is_numeric():
             raise Unjudgeable(f"column {self.names[0]!r} is {self.dtype}, not a number")
-        middle = self.values.cast(pl.Float64).median()
-        assert middle is None or isinstance(middle, int | float)
+        if "median" not in self._known:
+            self._known["median"] = self.values.cast(pl.Float64).median()
+        middle: float | None = self._known["median"]
         return middle
 
     def repeated(self) -> pl.Series:
         """The values that occur more than once, as often as they occur."""
+        if "repeated" not in self._known:
+            self._known["repeated"] = self._repeated()
+        found: pl.Series = self._known["repeated"]
+        return found
+
+    def _repeated(self) -> pl.Series:
         values = self.values
         # Where all hashes differ all values do: a quarter of the time that comparing text takes.
         if values.hash().n_unique() == len(values):

@@ -129,15 +129,16 @@ class HttpClient:
         try:
             if int(answer.headers.get("content-length") or 0) > self._largest:
                 raise too_large(self._largest, self.blame, str(answer.url))
-            body = bytearray()
+            pieces, size = [], 0
             for piece in self._pieces(answer, request):
-                body += piece
-                if len(body) > self._largest:
+                pieces.append(piece)
+                size += len(piece)
+                if size > self._largest:
                     raise too_large(self._largest, self.blame, str(answer.url))
         finally:
             answer.close()
         head = _head(answer)
-        return Response(status=head.status, headers=head.headers, url=head.url, body=bytes(body))
+        return Response(status=head.status, headers=head.headers, url=head.url, body=b"".join(pieces))
 
     def _open(self, request: Request) -> httpx.Response:
         """A response whose head is good and whose body is unread."""

@@ -224,7 +224,8 @@ class SapConnector(Connector):
                 for page in open_pages:
                     yield _Rows(page, decoder.decode(page.rows))
 
-        return prefetch(decoded(), min(self._options.prefetch, 1))
+        # A piece ahead: while one is being committed, the next is decoded.
+        return prefetch(decoded(), max(1, self._options.batch_rows // self._options.page_size) if self._options.prefetch else 0)
 
     def _pieces(self, stream: SapStream, decoded: Iterator[_Rows]) -> Iterator[tuple[list[_Rows], bool]]:
         """Pages in pieces of about `batch_rows` rows, and whether a piece is the last. There is always a last one."""

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.json as pj
 
@@ -19,12 +20,15 @@ from connectors.sap.edm import FLOATS, INTEGERS, Misfit
 from connectors.sap.metadata import EntityShape, Property
 from pilothouse.kernel.streams import DEFECT
 
-BLOCK = 1 << 18  # bytes that one thread parses at a time
+BLOCK = 1 << 19  # bytes that one thread parses at a time
+NEWLINE = 10
 SAMPLE = 20  # rows that tell whether a server writes its numbers as text
 SHOWN = 200  # characters of a bad value in `_defect`
 TEXTUAL_IN_V2 = frozenset({"Edm.Int64", "Edm.Single", "Edm.Double"})
 
 REFUSALS = (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, msgspec.DecodeError, Misfit)
+
+JsonRow = bytes | msgspec.Raw  # one JSON object; raw is a view of its page, which is not copied before all rows are joined
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _any = msgspec.json.Decoder(Any, float_hook=Decimal)
@@ -41,7 +45,7 @@ class PageDecoder:
         self._textual = frozenset(each.name for each in self._numbers if version == 2 and each.edm in TEXTUAL_IN_V2)
         self.schema = shape.schema().append(pa.field(DEFECT, pa.string()))
 
-    def decode(self, rows: Sequence[bytes]) -> pa.RecordBatch:
+    def decode(self, rows: Sequence[JsonRow]) -> pa.RecordBatch:
         """The rows of one page, in their order."""
         if not rows:
             return pa.RecordBatch.from_pylist([], schema=self.schema)
@@ -52,20 +56,22 @@ class PageDecoder:
                 return self._one_by_one(rows)
         return self._one_by_one(rows)
 
-    def _in_bulk(self, rows: Sequence[bytes]) -> pa.RecordBatch:
+    def _in_bulk(self, rows: Sequence[JsonRow]) -> pa.RecordBatch:
         lines = b"\n".join(rows)
         if not lines.isascii():
             lines.decode()  # Arrow does not check that text is UTF-8
+        ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == NEWLINE)
+        broken_up = len(ends) != len(rows) - 1  # a row goes over several lines
+        longest = len(lines) if broken_up else int(np.diff(ends, prepend=-1, append=len(lines)).max())
         textual = self._written_as_text(rows)
         wire = [(each.name, codec.wire(each.name in textual)) for each, codec in zip(self._properties, self._codecs, strict=True)]
         table = pj.read_json(
             pa.BufferReader(lines),
-            # A row must fit into a block.
-            read_options=pj.ReadOptions(block_size=max(BLOCK, 2 * max(map(len, rows)))),
+            read_options=pj.ReadOptions(block_size=max(BLOCK, 2 * longest)),  # a row must fit into a block
             parse_options=pj.ParseOptions(
                 explicit_schema=pa.schema(wire),
                 unexpected_field_behavior="ignore",
-                newlines_in_values=lines.count(b"\n") != len(rows) - 1,
+                newlines_in_values=broken_up,
             ),
         )
         if table.num_rows != len(rows):
@@ -73,7 +79,7 @@ class PageDecoder:
         columns = [codec.bulk(table.column(name).combine_chunks()) for (name, _), codec in zip(wire, self._codecs, strict=True)]
         return pa.RecordBatch.from_arrays([*columns, pa.nulls(len(rows), pa.string())], schema=self.schema)
 
-    def _written_as_text(self, rows: Sequence[bytes]) -> frozenset[str]:
+    def _written_as_text(self, rows: Sequence[JsonRow]) -> frozenset[str]:
         """The number fields that come as text. The standards say which, and not every server follows them."""
         if not self._numbers:
             return frozenset()
@@ -86,7 +92,7 @@ class PageDecoder:
                 (textual.add if first.startswith(b'"') else textual.discard)(each.name)
         return frozenset(textual)
 
-    def _one_by_one(self, rows: Sequence[bytes]) -> pa.RecordBatch:
+    def _one_by_one(self, rows: Sequence[JsonRow]) -> pa.RecordBatch:
         columns: list[list[Any]] = [[] for _ in self._properties]
         defects: list[str | None] = []
         for row in rows:
@@ -97,12 +103,12 @@ class PageDecoder:
         arrays = [pa.array(column, codec.type) for column, codec in zip(columns, self._codecs, strict=True)]
         return pa.RecordBatch.from_arrays([*arrays, pa.array(defects, pa.string())], schema=self.schema)
 
-    def _row(self, row: bytes) -> tuple[list[Any], str | None]:
+    def _row(self, row: JsonRow) -> tuple[list[Any], str | None]:
         """The values of one row, and what is wrong with it."""
         try:
             fields = _fields.decode(row)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return [None] * len(self._properties), f"not a row ({error}): {_shown(row)}"
+            return [None] * len(self._properties), f"not a row ({error}): {_shown(bytes(row))}"
         values: list[Any] = []
         wrong: list[str] = []
         for each in self._properties:
