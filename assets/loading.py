@@ -25,7 +25,7 @@ from assets.known import Known
 from connectors.connector import Connector
 from pilothouse.kernel.lake import Commit, Lake, Table
 from pilothouse.kernel.lake.commit import decode_schema, encode_schema
-from pilothouse.kernel.lake.distinct import Distinct
+from pilothouse.kernel.lake.distinct import Distinct, Repeats
 from pilothouse.kernel.lake.identity import Hashes, raw_schema, row_hashes, row_ids, stamp, storable
 from pilothouse.kernel.log import current_correlation_id
 from pilothouse.kernel.streams import Batch, Stream, Watermark
@@ -168,7 +168,8 @@ class Loader:
     def _upserts(self, batch: Batch, seen: Distinct | None) -> Iterator[pa.RecordBatch]:
         """The batch's rows that are news, stamped; what is rejected goes to quarantine on the way."""
         known = Known(self.table, self._stream.key, windowed=self._stream.cursor is not None)
-        versions, seen_at, batch_id = Distinct(), self._seen_at, self._batch_id
+        versions = None if batch.distinct else Distinct()
+        seen_at, batch_id = self._seen_at, self._batch_id
         waiting: list[pl.DataFrame] = []
 
         def hold() -> None:  # in one commit for many chunks, yet always before the commit that this batch becomes
@@ -182,7 +183,7 @@ class Loader:
             rows = split.passed
             ids, contents = self._ids(rows), row_hashes(rows)
             changed_at = self._changed_at(rows)
-            repeats = versions.offer(self._version_ids(ids, changed_at), contents)
+            repeats = Repeats.none(rows.height) if versions is None else versions.offer(self._version_ids(ids, changed_at), contents)
             clashes = repeats.again & ~repeats.same
             rejected = split.rejected
             if clashes.any():

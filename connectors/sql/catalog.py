@@ -46,6 +46,16 @@ SELECT c.oid, c.relkind = 'r' AND am.amname = 'heap', has_schema_privilege(n.oid
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_am am ON am.oid = c.relam
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'v', 'm', 'p', 'f')
 """
+# An index does not reach into tables that inherit, unless it is that of a partitioned table.
+_DISTINCT: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    WHERE c.oid = %(table)s AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL
+        AND (c.relkind = 'p' OR NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid))
+        AND ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))
+            <@ %(key)s::text[]
+)
+"""
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class Table:
     key: tuple[str, ...]
     readable: bool
     pages: int  # of a heap that can be read in page ranges; 0 where it cannot
+    distinct: bool  # whether an index sees to it that no two rows have one key
     synthetic: bool
     trusted_text: bool  # false where the database keeps bytes of no known encoding
 
@@ -110,6 +121,7 @@ def describe(
         key=stream.key,
         readable=bool(readable),
         pages=_pages(connection, oid) if is_heap and connection.info.server_version >= _CTID_RANGES else 0,
+        distinct=_is_distinct(connection, oid, stream.key),
         synthetic=_is_synthetic(connection, schema_name),
         trusted_text=connection.info.parameter_status("server_encoding") != "SQL_ASCII",
     )
@@ -156,6 +168,11 @@ def _pages(connection: psycopg.Connection[Any], oid: int) -> int:
     found = connection.execute("SELECT pg_relation_size(%s::oid::regclass) / current_setting('block_size')::int8", (oid,)).fetchone()
     assert found is not None
     return int(found[0])
+
+
+def _is_distinct(connection: psycopg.Connection[Any], oid: int, key: tuple[str, ...]) -> bool:
+    found = connection.execute(_DISTINCT, {"table": oid, "key": list(key)}).fetchone()
+    return found is not None and bool(found[0])
 
 
 def _is_synthetic(connection: psycopg.Connection[Any], schema_name: str) -> bool:

@@ -64,7 +64,14 @@ class SqlConnector(Connector):
             start = start_of(connection, self.name, declared, table, since)
             queries = self._queries(connection, table, declared, start)
             rows = self._rows(connection, stream.name, table, table.read_schema, queries)
-        yield batch_of(table.read_schema, iter(rows), start.watermark, synthetic=table.synthetic, snapshot=start.position is None)
+        yield batch_of(
+            table.read_schema,
+            iter(rows),
+            start.watermark,
+            synthetic=table.synthetic,
+            snapshot=start.position is None,
+            distinct=table.distinct,  # one snapshot shows a row once, however many connections read it
+        )
 
     def keys(self, stream: Stream) -> Iterator[pa.Table]:
         """The keys of all rows that exist now."""

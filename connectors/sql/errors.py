@@ -24,7 +24,10 @@ _REFUSED_LOGIN = re.compile(
 )
 # While rows stream, the driver passes on the server's sentence but not its SQLSTATE.
 _JUDGED = re.compile(r"\bERROR: ")
-_PASSING = re.compile(r"canceling statement|conflict with recovery|timeout|out of memory|deadlock|terminating connection")
+_PASSING = re.compile(
+    r"canceling statement|conflict with recovery|timeout|out of memory|deadlock|terminating connection|server closed the connection"
+    r"|could not (receive|send) data|connection (not open|reset|timed out)"
+)
 _NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist")
 _DRIVER_NOISE = re.compile(r"\s*(Query was:.*|SQLSTATE: \w+|LINE \d+:.*)$", re.DOTALL)
 
@@ -64,9 +67,11 @@ def translate(error: Exception, source: str, what: str) -> SourceError:
 def _is_passing(error: Exception) -> bool:
     """Whether an error without a SQLSTATE is worth a retry: the line broke, or never stood."""
     text = str(error)
-    if _JUDGED.search(text):
-        return _PASSING.search(text) is not None
-    return isinstance(error, psycopg.OperationalError | adbc_driver_manager.OperationalError | adbc_driver_manager.InternalError | OSError)
+    if _PASSING.search(text):
+        return True
+    return not _JUDGED.search(text) and isinstance(
+        error, psycopg.OperationalError | adbc_driver_manager.OperationalError | adbc_driver_manager.InternalError | OSError
+    )
 
 
 def _sentence(error: Exception) -> str:

@@ -71,6 +71,7 @@ class Batch:
     be null). `synthetic` has no default, so that no connector can forget to say whether the rows are real.
     `snapshot` says that the batches of this read together hold every row there is, so that a row known before and
     missing now is gone: true of each read of a `snapshot` stream, and of a delta stream that had to start over.
+    `distinct` says that the source itself sees to it that no row comes twice in the batch; of all others it is checked.
     """
 
     rows: pa.RecordBatchReader | pa.Table
@@ -78,6 +79,7 @@ class Batch:
     synthetic: bool
     deleted: pa.Table | None = None
     snapshot: bool = False
+    distinct: bool = False
 
     def reader(self) -> pa.RecordBatchReader:
         """The rows as a reader, whichever form they came in."""
@@ -87,9 +89,16 @@ class Batch:
 
 
 def batch_of(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], watermark: Watermark | None, *, synthetic: bool, snapshot: bool = False
+    schema: pa.Schema,
+    batches: Iterable[pa.RecordBatch],
+    watermark: Watermark | None,
+    *,
+    synthetic: bool,
+    snapshot: bool = False,
+    distinct: bool = False,
 ) -> Batch:
     """A streamed batch from record batches that appear while they are consumed."""
     import pyarrow as pa
 
-    return Batch(rows=pa.RecordBatchReader.from_batches(schema, batches), watermark=watermark, synthetic=synthetic, snapshot=snapshot)
+    rows = pa.RecordBatchReader.from_batches(schema, batches)
+    return Batch(rows=rows, watermark=watermark, synthetic=synthetic, snapshot=snapshot, distinct=distinct)

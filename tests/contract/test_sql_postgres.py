@@ -537,3 +537,28 @@ def test_the_sandboxs_warehouse_is_read_as_it_is_while_it_lives(postgres_url: st
             rows_now = {row[: len(stream.key)]: dict(zip(names, row[len(stream.key) :], strict=True)) for row in truth}
             assert {key: {name: row[name] for name in names} for key, row in known[stream.name].items()} == rows_now
     company.close()
+
+
+@pytest.mark.parametrize(
+    ("made", "distinct"),
+    [
+        ("CREATE TABLE {} (a int, b int, c int, PRIMARY KEY (a, b))", True),
+        ("CREATE TABLE {} (a int PRIMARY KEY, b int, c int)", True),
+        ("CREATE TABLE {} (a int, b int, c int UNIQUE)", False),
+        ("CREATE TABLE {} (a int, b int, c int, UNIQUE (a, b, c))", False),
+        ("CREATE TABLE {} (a int, b int, c int, UNIQUE (a, b) INCLUDE (c))", True),
+        ("CREATE TABLE {} (a int, b int, c int, UNIQUE (a, b) DEFERRABLE)", False),
+        ("CREATE TABLE {0} (a int, b int, c int); CREATE UNIQUE INDEX ON {0} (a, b) WHERE c > 0", False),
+        ("CREATE TABLE {0} (a int, b int, c int, UNIQUE (a, b)); CREATE TABLE {0}_child () INHERITS ({0})", False),
+        ("CREATE TABLE {0} (a int, b int, c int, UNIQUE (a, b)) PARTITION BY RANGE (a)", True),
+        ("CREATE VIEW {} AS SELECT 1 AS a, 2 AS b, 3 AS c", False),
+    ],
+)
+def test_rows_are_taken_for_distinct_only_where_an_index_sees_to_it(
+    database: Connection, source: Source, made: str, distinct: bool
+) -> None:
+    database.execute(made.format("warehouse.thing"))
+    connector = source.connect({"thing": {"key": ["a", "b"]}})
+    (batch,) = connector.read(connector.streams()[0], None)
+    assert batch.distinct is distinct
+    batch.reader().read_all()

@@ -31,6 +31,11 @@ class Repeats:
     again: Mask
     same: Mask
 
+    @classmethod
+    def none(cls, rows: int) -> Repeats:
+        """Of rows that are known to be distinct."""
+        return cls(np.zeros(rows, dtype=bool), np.zeros(rows, dtype=bool))
+
 
 @dataclass(frozen=True)
 class _Run:
