@@ -92,7 +92,8 @@ def query(
     )
     more = f", {answer.num_rows - limit:,} more" if answer.num_rows > limit else ""
     read = ", ".join(f"{name}@{version}" for name, version in versions.items())
-    console.print(f"[dim]{answer.num_rows:,} rows{more}; read {read or 'no table'}[/]")
+    rows_found = f"{answer.num_rows:,} row{'' if answer.num_rows == 1 else 's'}"
+    console.print(f"[dim]{rows_found}{more}; read {read or 'no table'}[/]")
 
 
 @told_plainly

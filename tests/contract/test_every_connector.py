@@ -168,9 +168,23 @@ def test_wrong_credentials_are_said_to_be_wrong_and_the_secret_is_not_said(case:
     assert not caught.value.transient
 
 
+NOBODY = {"sap": "http://127.0.0.1:9", "salesforce": "https://127.0.0.1:9", "sql": "postgresql://a:b@127.0.0.1:9/c"}
+
+
+def test_a_source_that_was_down_while_its_company_lived_on_is_caught_up_with(case: Case, lake: Lake) -> None:
+    sync(case, lake)
+    version = lake.raw("source", case.stream.name).version()
+    for _ in range(3):
+        case.sandbox.beat(20)
+        with pytest.raises(SourceUnavailable):
+            sync(case, lake, case.connector(url=NOBODY[case.kind.name]))
+    assert lake.raw("source", case.stream.name).version() == version
+    sync(case, lake)
+    assert held(case, lake) == case.truth()
+
+
 def test_a_source_that_is_away_is_transient_and_names_what_to_look_at(case: Case) -> None:
-    nobody = {"sap": "http://127.0.0.1:9", "salesforce": "https://127.0.0.1:9", "sql": "postgresql://a:b@127.0.0.1:9/c"}[case.kind.name]
-    with closing(case.connector(url=nobody)) as connector, pytest.raises(SourceUnavailable) as caught:
+    with closing(case.connector(url=NOBODY[case.kind.name])) as connector, pytest.raises(SourceUnavailable) as caught:
         connector.check()
     assert caught.value.transient
     assert caught.value.hint

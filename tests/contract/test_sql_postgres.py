@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import polars as pl
 import psycopg
 import pyarrow as pa
 import pytest
@@ -18,10 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from assets.loading import Loader
 from connectors import semantics
 from connectors.sql import KIND, SqlOptions, SqlStream
 from connectors.sql.connector import SqlConnector
 from pilothouse.kernel.errors import ConfigError, CredentialsRejected, SourceContractChanged, SourceError, SourceUnavailable
+from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.streams import DEFECT, Batch, Watermark
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.sandbox.company.company import Company
@@ -562,3 +565,14 @@ def test_rows_are_taken_for_distinct_only_where_an_index_sees_to_it(
     (batch,) = connector.read(connector.streams()[0], None)
     assert batch.distinct is distinct
     batch.reader().read_all()
+
+
+def test_a_value_of_300_mb_arrives_whole_and_is_recognised_again(database: Connection, source: Source, tmp_path: Path) -> None:
+    size = 300_000_000
+    database.execute("CREATE TABLE warehouse.thing (id int PRIMARY KEY, note text)")
+    database.execute("INSERT INTO warehouse.thing SELECT g, 'small' FROM generate_series(1, 100) g")
+    database.execute("INSERT INTO warehouse.thing VALUES (101, repeat('x', %s))", (size,))
+    connector, lake = source.connect({"thing": {"key": ["id"]}}), Lake(str(tmp_path))
+    loads = [Loader(lake, connector, connector.streams()[0]).run() for _ in range(2)]
+    assert [(load.upserts, load.unchanged) for load in loads] == [(101, 0), (0, 101)]
+    assert lake.raw("bureau", "thing").scan().select(pl.col("note").str.len_bytes().max()).collect().item() == size
