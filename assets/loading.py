@@ -3,7 +3,8 @@
 It is the same for every source, and knows nothing of Dagster. The order of durable steps makes any crash harmless:
 
 1. rejected rows reach quarantine (a retry finds them there and adds nothing);
-2. rows and watermark land in one commit of the raw table (a retry starts from the new watermark);
+2. rows and watermark land in one commit of the raw table (a retry starts from the new watermark). Where a batch takes more than
+   one commit, as deletions come after rows, the last one carries its watermark (a retry reads the batch again);
 3. changes become events (`assets/announcing.py`), from commits not yet announced, in one transaction with that mark.
 
 Unchanged content writes nothing: rows read again within a cursor's lag, or by a full snapshot, are recognised by hash.
@@ -104,9 +105,12 @@ class Loader:
             snapshot = snapshot or batch.snapshot or self._stream.deletes == "snapshot"
             self._result.synthetic = self._result.synthetic or batch.synthetic
             # What was seen tells what vanished: asked of a snapshot, and of none before the first is complete.
-            self._commit(self._upserts(batch, seen if snapshot and not self._result.backfill else None), batch.watermark)
-            if batch.deleted is not None and batch.deleted.num_rows:
-                self._commit(self._tombstones(pl.DataFrame(pl.from_arrow(batch.deleted))), batch.watermark)
+            asked = snapshot and not self._result.backfill
+            deletions = batch.deleted if batch.deleted is not None and batch.deleted.num_rows else None
+            reached = watermark if asked else batch.watermark  # a snapshot is read once what vanished is committed as well
+            self._commit(self._upserts(batch, seen if asked else None), reached if deletions is None else watermark)
+            if deletions is not None:
+                self._commit(self._tombstones(pl.DataFrame(pl.from_arrow(deletions))), reached)
             watermark = batch.watermark or watermark
         if not self._result.backfill:
             self._commit(self._vanished(seen, snapshot=snapshot), watermark)
@@ -163,6 +167,8 @@ class Loader:
     def _stale(self, watermark: Watermark | None) -> bool:
         if watermark is None or (self._last is not None and self._last.watermark == dict(watermark.position)):
             return False
+        if self._result.commits:
+            return True  # what this load has written was read up to here
         return self._last is None or self._now() - datetime.fromisoformat(self._last.seen_at) > _WATERMARK_AGE
 
     def _upserts(self, batch: Batch, seen: Distinct | None) -> Iterator[pa.RecordBatch]:

@@ -2,7 +2,7 @@
 
 A trial lets the enterprise live, starts a sync of one source, and while both go on kills the sync, or PostgreSQL under it, or
 the Dagster run that it is. Then whatever died is started again and the source is synced once more. Every few trials a new life
-begins with an empty lake, so that first loads are broken off too. `BENCH_TRIALS` sets how many trials there are.
+begins with an empty lake, so that first loads are broken off too.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from assets.loading import Load, Loader
 from connectors.connector import Connector
 from pilothouse.kernel.errors import DataRejected, SourceContractChanged, SourceUnavailable
-from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.lake import Commit, Lake
 from pilothouse.kernel.lake.current import current
 from pilothouse.kernel.streams import DEFECT, Batch, Cursor, Stream, Watermark
+from pilothouse.kernel.versions import Pinned
 from quality.rule import Rule
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -222,6 +223,50 @@ def test_a_broken_blocking_rule_publishes_nothing(lake: Lake) -> None:
     with pytest.raises(DataRejected, match="names are short"):
         load(lake, Book(row(1, "a"), row(2, "much too long")), rules=[rule])
     assert not lake.raw("book", "thing").exists()
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["tombstones", "a snapshot after a delta that was lost"])
+@pytest.mark.parametrize("survived", [0, 1, 2])
+def test_a_load_that_dies_between_its_commits_reads_its_batch_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, survived: int, *, whole: bool
+) -> None:
+    class Delta(Book):
+        """Tells of a deletion once: to whoever asks from before it."""
+
+        def read(self, stream: Stream, since: Watermark | None) -> Iterator[Batch]:
+            told = since is not None and since.position == {"link": 2}
+            gone = pa.table({"id": [1], "_changed_at": pa.array([None], pa.timestamp("us", "UTC"))})
+            yield Batch(
+                rows=pa.Table.from_pylist([] if told else self.rows, schema=SCHEMA),
+                watermark=Watermark({"link": 2 if self.deleted else 1}),
+                synthetic=True,
+                deleted=gone if self.deleted and not told and not whole else None,
+                snapshot=whole and not told,
+            )
+
+    source = Delta(row(1, "a"), row(2, "b"))
+    load(lake, source, BY_TOMBSTONES)
+    source.rows, source.deleted = [row(2, "b"), row(3, "c")], [row(1, "a")]
+    loader, appended = Loader(lake, source, BY_TOMBSTONES), [0]
+    append = loader.table.append
+
+    def dying(rows: pa.RecordBatchReader, commit: Commit) -> Pinned:
+        if appended[0] == survived:
+            raise KeyboardInterrupt
+        appended[0] += 1
+        return append(rows, commit)
+
+    monkeypatch.setattr(loader.table, "append", dying)
+    if survived < 2:
+        with pytest.raises(KeyboardInterrupt):
+            loader.run()
+    else:
+        loader.run()
+    load(lake, source, BY_TOMBSTONES)
+    assert held(lake) == [(2, "b"), (3, "c")]
+    before = lake.raw("book", "thing").version()
+    load(lake, source, BY_TOMBSTONES)
+    assert lake.raw("book", "thing").version() == before
 
 
 def test_every_row_says_that_it_is_synthetic_tombstones_too(lake: Lake) -> None:
