@@ -147,13 +147,14 @@ class Table:
 
     def append(self, rows: pa.RecordBatchReader, commit: Commit) -> Pinned:
         """Add rows under their commit: all of them, or none. CommitConflict where the sequence is taken."""
-        if self.exists():
-            self._refuse_taken(commit)
-            rows = _described_as(self.schema(), rows)
+        delta = self.delta() if self.exists() else None  # opened once: every opening reads the log
+        if delta is not None:
+            self._refuse_taken(delta, commit)
+            rows = _described_as(pa.schema(delta.schema().to_arrow()), rows)
         properties = CommitProperties(
             custom_metadata=commit.encode(), app_transactions=[Transaction(TRANSACTION, commit.sequence)], max_commit_retries=0
         )
-        return self._write(rows, properties, mode="append", schema_mode="merge")
+        return self._write(rows, properties, mode="append", schema_mode="merge", delta=delta)
 
     def replace(self, rows: pa.RecordBatchReader, metadata: Mapping[str, str] | None = None) -> Pinned:
         """Make these rows the table. Equal content (whatever its order) publishes no new version.
@@ -191,14 +192,16 @@ class Table:
             digest.add(frame)
         return digest.hexdigest()
 
-    def _refuse_taken(self, commit: Commit) -> None:
-        taken = self.delta().transaction_version(TRANSACTION)
+    def _refuse_taken(self, delta: DeltaTable, commit: Commit) -> None:
+        taken = delta.transaction_version(TRANSACTION)
         if taken is not None and taken >= commit.sequence:
             raise CommitConflict(
                 f"{self.name}: batch {commit.sequence} is already committed", hint="another sync was faster; sync again to read what is new"
             )
 
-    def _write(self, rows: pa.RecordBatchReader, properties: CommitProperties, *, mode: Any, schema_mode: Any) -> Pinned:
+    def _write(
+        self, rows: pa.RecordBatchReader, properties: CommitProperties, *, mode: Any, schema_mode: Any, delta: DeltaTable | None = None
+    ) -> Pinned:
         """Write through delta-rs. An error of ours that the rows' producer raised comes out as it was raised."""
         raised: list[BaseException] = []
 
@@ -209,16 +212,16 @@ class Table:
                 raised.append(error)
                 raise
 
-        exists = self.exists()
+        exists = delta is not None or self.exists()
         with translated(self.uri):
             try:
                 write_deltalake(
-                    self.uri,
+                    self.uri if delta is None else delta,
                     pa.RecordBatchReader.from_batches(rows.schema, watched()),
                     mode=mode,
                     schema_mode=schema_mode if exists else None,
                     configuration=None if exists else _PROPERTIES,
-                    storage_options=self._options or None,
+                    storage_options=self._options if delta is None and self._options else None,
                     writer_properties=_WRITER,
                     commit_properties=properties,
                     post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
@@ -227,7 +230,7 @@ class Table:
                 if raised and isinstance(raised[0], PilothouseError):
                     raise raised[0] from None
                 raise
-        pinned = self.pinned()
+        pinned = self.pinned() if delta is None else self._pinned(delta)
         note_written(pinned)
         return pinned
 
