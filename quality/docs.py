@@ -51,11 +51,13 @@ def publish(result: ExpectationSuiteValidationResult, suite: ExpectationSuite, f
 
 
 def _showable(result: ExpectationSuiteValidationResult) -> ExpectationSuiteValidationResult:
-    """GX's page stumbles over its own results about distinct values: they have an unexpected count but no percentage."""
+    """GX's page stumbles over its own results about distinct values: they have an unexpected count and unexpected values, but no
+    percentage. It would log an error for each and leave the part out; without these entries it leaves the part out in peace."""
     shown = deepcopy(result)
     for found in shown.results:
         if "unexpected_percent" not in found.result:
-            found.result.pop("unexpected_count", None)
+            for entry in ("unexpected_count", "partial_unexpected_list", "partial_unexpected_counts", "unexpected_list"):
+                found.result.pop(entry, None)
     return shown
 
 

@@ -24,7 +24,9 @@ RULES = rules(
 TABLE = pl.DataFrame({"id": [1, 2, 3, 4], "amount": [1, 2, None, 12], "kind": ["a", "b", "a", "a"]})
 
 
-def test_a_table_is_judged_and_shown_on_a_page_of_data_docs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_table_is_judged_and_shown_on_a_page_of_data_docs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     first = validate(RULES, TABLE.lazy(), tmp_path)
     second = validate(RULES, TABLE.lazy(), tmp_path)
     other = validate(RULES[:1], TABLE.lazy(), tmp_path, name="raw/s4/other")
@@ -39,6 +41,7 @@ def test_a_table_is_judged_and_shown_on_a_page_of_data_docs(tmp_path: Path, capf
     assert "raw.s4.other" in index
     assert other.page is not None
     assert capfd.readouterr() == ("", "")
+    assert [record.message for record in caplog.records] == []
 
 
 def test_the_profile_of_a_load_gives_great_expectations_results_without_a_second_look(tmp_path: Path) -> None:
