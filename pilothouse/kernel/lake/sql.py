@@ -9,6 +9,7 @@ Only tables that the text names are opened. The connection sees nothing else: no
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -34,10 +35,12 @@ def query(lake: Lake, text: str, *, versions: Mapping[str, int] | None = None, a
         tables = {table.name: table for table in lake.tables()}
         for unknown in set(pinned) - set(tables):
             raise ConfigError(f"no table '{unknown}'", hint=f"there are {', '.join(tables) or 'none yet'}")
-        for table in tables.values():
-            if _named(table.name, text):
-                version = pinned.get(table.name, table.version_at(as_of) if as_of else None)
-                _offer(connection, table, version)
+        named = [table for table in tables.values() if _named(table.name, text)]
+        for unread in set(pinned) - {table.name for table in named}:
+            raise ConfigError(f"the query does not read '{unread}', whose version was named", hint=f"ask FROM {name_in_sql(unread)}")
+        for table in named:
+            version = pinned.get(table.name, table.version_at(as_of) if as_of else None)
+            _offer(connection, table, version)
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         answer = connection.sql(text)
         if answer is None:  # a statement without rows
@@ -58,8 +61,9 @@ def name_in_sql(table: str) -> str:
 
 
 def _named(table: str, text: str) -> bool:
-    lowered = text.lower().replace('"', "")
-    return table.lower() in lowered or name_in_sql(table).replace('"', "").lower() in lowered
+    plain = text.replace('"', "")
+    names = "|".join(re.escape(name.replace('"', "")) for name in (table, name_in_sql(table)))
+    return re.search(rf"(?<![\w/.])(?:{names})(?![\w/])", plain, re.IGNORECASE) is not None
 
 
 def _offer(connection: object, table: Table, version: int | None) -> None:
