@@ -86,6 +86,7 @@ class Loader:
         self.gate = Gate(rules, stream.key, complete=stream.deletes == "snapshot", without=without)
         self._holding = Holding(lake, connector.name, stream.name)
         self._last = self.table.last_commit()
+        self._empty = self._last is None  # so that nothing can have vanished
         self._sequence = self._last.sequence if self._last else 0
         self._schema = connector.schema(stream)
         self._stored = raw_schema(storable(self._schema))
@@ -104,17 +105,17 @@ class Loader:
         for batch in self._connector.read(self._stream, since):
             snapshot = snapshot or batch.snapshot or self._stream.deletes == "snapshot"
             self._result.synthetic = self._result.synthetic or batch.synthetic
-            # What was seen tells what vanished: asked of a snapshot, and of none before the first is complete.
-            asked = snapshot and not self._result.backfill
+            # What was seen tells what vanished. A first load that was broken off has left rows that may be gone by now.
+            asked = snapshot and not self._empty
             deletions = batch.deleted if batch.deleted is not None and batch.deleted.num_rows else None
             reached = watermark if asked else batch.watermark  # a snapshot is read once what vanished is committed as well
             self._commit(self._upserts(batch, seen if asked else None), reached if deletions is None else watermark)
             if deletions is not None:
                 self._commit(self._tombstones(pl.DataFrame(pl.from_arrow(deletions))), reached)
             watermark = batch.watermark or watermark
-        if not self._result.backfill:
+        if not self._empty:
             self._commit(self._vanished(seen, snapshot=snapshot), watermark)
-        elif self.table.exists():
+        if self._result.backfill and self.table.exists():
             self._append(iter(()), watermark, complete=True)
         self._result.table = self.table.pinned() if self.table.exists() else None
         return self._result

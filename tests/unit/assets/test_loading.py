@@ -269,6 +269,27 @@ def test_a_load_that_dies_between_its_commits_reads_its_batch_again(
     assert lake.raw("book", "thing").version() == before
 
 
+def test_a_row_that_a_broken_first_load_brought_and_the_source_then_deleted_is_ended_by_the_next(lake: Lake) -> None:
+    class InPieces(Book):
+        """A first read in two batches, as of a delta that claims nothing before its end."""
+
+        def read(self, stream: Stream, since: Watermark | None) -> Iterator[Batch]:
+            for number, each in enumerate(self.rows if since is None else []):
+                if self.fail_after is not None and number >= self.fail_after:
+                    raise SourceUnavailable("book: closed", hint="wait")
+                last = Watermark({"link": 1}) if each is self.rows[-1] else None
+                yield Batch(rows=pa.Table.from_pylist([each], schema=SCHEMA), watermark=last, synthetic=True, snapshot=True)
+
+    source = InPieces(row(1, "a"), row(2, "b"), row(3, "c"))
+    source.fail_after = 2
+    with pytest.raises(SourceUnavailable):
+        load(lake, source, BY_TOMBSTONES)
+    source.rows, source.fail_after = [row(2, "b"), row(3, "c")], None
+    assert load(lake, source, BY_TOMBSTONES).backfill
+    assert held(lake) == [(2, "b"), (3, "c")]
+    assert not load(lake, source, BY_TOMBSTONES).backfill
+
+
 def test_every_row_says_that_it_is_synthetic_tombstones_too(lake: Lake) -> None:
     source = Book(row(1, "a"), row(2, "b"))
     load(lake, source, BY_CURSOR)

@@ -42,3 +42,24 @@ def test_what_was_never_offered_is_missing(offered: list[tuple[int, int]], asked
         distinct.offer(hashes([high], [low]), hashes([0], [0]))
     missing = distinct.missing_from(hashes([a[0] for a in asked], [a[1] for a in asked]))
     assert missing.tolist() == [pair not in set(offered) for pair in asked]
+
+
+def test_repeats_are_found_across_merged_runs_and_a_bitmap_that_grew() -> None:
+    dice = np.random.default_rng(5)
+    ids = hashes([], [])
+    distinct, known = Distinct(), dict[tuple[int, int], int]()
+    for _ in range(40):
+        fresh, content = dice.integers(0, 1 << 64, (2, 2_000), dtype=np.uint64), dice.integers(0, 2, 2_100, dtype=np.uint64)
+        again = dice.integers(0, max(len(ids), 1), 100) if len(ids) else np.zeros(0, dtype=np.intp)
+        offered = Hashes(np.concatenate([fresh[0], ids.high[again]]), np.concatenate([fresh[1], ids.low[again]]))
+        content = content[: len(offered)]
+        repeats = distinct.offer(offered, Hashes(content, content))
+        for place, key in enumerate(zip(offered.high.tolist(), offered.low.tolist(), strict=True)):
+            assert repeats.again[place] == (key in known)
+            assert repeats.same[place] == (known.get(key) == content[place])
+            known.setdefault(key, int(content[place]))
+        ids = Hashes(np.concatenate([ids.high, fresh[0]]), np.concatenate([ids.low, fresh[1]]))
+    strangers = Hashes(*dice.integers(0, 1 << 64, (2, 500), dtype=np.uint64))
+    assert len(distinct) == len(known) == 80_000
+    assert not distinct.missing_from(ids).any()
+    assert distinct.missing_from(strangers).all()
