@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from pydantic import BaseModel, SecretStr
@@ -42,7 +42,7 @@ def write(folder: Path = FOLDER) -> None:
 
 
 def _commands() -> Iterator[str]:
-    yield f"`pilothouse --version` is {app.info.name}'s version. `pilothouse --install-completion` sets shell completion up.\n"
+    yield "`pilothouse --version` prints the version, `pilothouse --install-completion` sets shell completion up.\n"
     yield from _group(typer.main.get_command(app), "pilothouse")
 
 
@@ -104,8 +104,8 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, timedelta):
         return f"{value.days} days" if value.days else f"{value.total_seconds():g} seconds"
-    if isinstance(value, SecretStr):
-        return "a secret"
+    if SecretStr in (field.annotation, *get_args(field.annotation)):
+        return "a secret, not set"
     return "" if value is None or value in ("", {}, [], ()) else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

@@ -46,13 +46,13 @@ class SalesforceOptions(SourceOptions):
     url: str = Field(description="The org's My Domain URL (or a login URL): https://acme.my.salesforce.com")
     auth: Grant = Field(default="client_credentials", description="How we log in.")
     client_id: str = Field(default="", description="Consumer key of the connected app.")
-    client_secret: SecretStr | None = None
-    username: str = ""
-    password: SecretStr | None = None
+    client_secret: SecretStr | None = Field(default=None, description="Consumer secret of the connected app.")
+    username: str = Field(default="", description="Who we are, for the grants jwt and password.")
+    password: SecretStr | None = Field(default=None, description="Of that user, for the grant password.")
     security_token: SecretStr | None = Field(default=None, description="Appended to the password where our address is not trusted.")
     private_key_file: Path | None = Field(default=None, description="PEM file of the key that signs JWT bearer assertions.")
     audience: str = Field(default="", description="Audience of the assertion; login or test.salesforce.com where empty.")
-    api_version: str = Field(default="62.0", pattern=r"^\d{2,3}\.0$")
+    api_version: str = Field(default="62.0", pattern=r"^\d{2,3}\.0$", description="Of the REST and Bulk APIs.")
     verify: bool | Path = Field(default=True, description="Certificate authorities to trust, as a PEM file; false trusts anybody.")
     timeout: float = Field(default=60.0, gt=0, le=600, description="Seconds without a byte before a request is given up.")
     api_share: float = Field(default=0.2, ge=0, lt=1, description="Fraction of the org's daily API requests that is left for others.")

@@ -68,21 +68,21 @@ class SapOptions(SourceOptions):
     """One S/4HANA, or any other server that speaks OData V2 or V4. Log on by user and password, or by OAuth client credentials."""
 
     url: str = Field(pattern=r"^https?://[^/\s]+", description="scheme, host and port; a path if a gateway puts one before /sap")
-    user: str | None = None
-    password: SecretStr | None = None
+    user: str | None = Field(None, description="the communication user")
+    password: SecretStr | None = Field(None, description="of that user")
     token_url: str | None = Field(None, description="of OAuth client credentials, absolute or below url")
-    client_id: str | None = None
-    client_secret: SecretStr | None = None
+    client_id: str | None = Field(None, description="of OAuth client credentials")
+    client_secret: SecretStr | None = Field(None, description="of OAuth client credentials")
     verify: bool | Path = Field(default=True, description="a PEM file of the certificate authority; false trusts anybody")
     sap_client: str | None = Field(None, pattern=r"^\d{3}$", description="the client (Mandant) to log on to")
     streams: tuple[str, ...] | None = Field(None, description="names of the streams to read; None reads all")
-    extra_streams: tuple[ExtraStream, ...] = ()
+    extra_streams: tuple[ExtraStream, ...] = Field((), description="streams of your own, such as custom CDS views")
     page_size: int = Field(5000, ge=1, le=100_000, description="rows a page that we ask for; the server may give fewer")
     paging: Literal["server", "client"] = Field("server", description="client: $skip and $top, for services that do not page by themselves")
     prefetch: int = Field(2, ge=0, le=32, description="pages fetched ahead")
     batch_rows: int = Field(100_000, ge=1, description="rows after which a read that can be resumed makes what it has durable")
-    requests_per_minute: int | None = Field(None, ge=1)
-    requests_per_sync: int | None = Field(None, ge=1)
+    requests_per_minute: int | None = Field(None, ge=1, description="what we allow ourselves; we wait where it is used up")
+    requests_per_sync: int | None = Field(None, ge=1, description="the same for one sync; it ends where it is used up")
     timeout: float = Field(60.0, gt=0, description="seconds without a byte after which a request is given up")
     largest_response: int = Field(64 * MIB, ge=1024, description="bytes of one response that we take into memory")
 

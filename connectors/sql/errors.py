@@ -26,7 +26,7 @@ _REFUSED_LOGIN = re.compile(
 _JUDGED = re.compile(r"\bERROR: ")
 _PASSING = re.compile(
     r"canceling statement|conflict with recovery|timeout|out of memory|deadlock|terminating connection|server closed the connection"
-    r"|could not (receive|send) data|connection (not open|reset|timed out)"
+    r"|could not (receive|send) data|connection (not open|reset|timed out)|SSL SYSCALL error|SSL connection has been closed"
 )
 _NO_DATABASE = re.compile(r"database \"[^\"]*\" does not exist")
 _DRIVER_NOISE = re.compile(r"\s*(Query was:.*|SQLSTATE: \w+|LINE \d+:.*)$", re.DOTALL)

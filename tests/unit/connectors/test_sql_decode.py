@@ -128,3 +128,18 @@ def test_both_drivers_errors_mean_the_same(state: str, expected: type[SourceErro
 def test_a_sentence_without_a_state_is_understood_too(said: str, expected: type[SourceError]) -> None:
     for error in (psycopg.OperationalError(said), OperationalError(said, status_code=AdbcStatusCode.IO), OSError(said)):
         assert type(translate(error, "bureau", "t")) is expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("FATAL:  terminating connection due to administrator command", SourceUnavailable),
+        ("server closed the connection unexpectedly", SourceUnavailable),
+        ("could not receive data from server: Connection reset by peer", SourceUnavailable),
+        ("SSL SYSCALL error: EOF detected", SourceUnavailable),
+        ("ERROR:  canceling statement due to conflict with recovery", SourceUnavailable),
+        ("ERROR:  division by zero", SourceError),
+    ],
+)
+def test_an_error_while_rows_stream_is_understood_though_it_comes_as_arrows(said: str, expected: type[SourceError]) -> None:
+    assert type(translate(pa.ArrowInvalid(f"[libpq] Execution error [PGRES_FATAL_ERROR]: {said}"), "bureau", "t")) is expected
