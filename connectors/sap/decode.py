@@ -7,12 +7,14 @@ what came. No row is dropped and no row stops the read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json as pj
 
@@ -21,7 +23,8 @@ from connectors.sap.metadata import EntityShape, Property
 from pilothouse.kernel.streams import DEFECT
 
 BLOCK = 1 << 19  # bytes that one thread parses at a time
-NEWLINE = 10
+NEWLINE, MINUS, POINT, SMALL_E = b"\n-.e"
+LONG_FRACTION = 23  # digits; more than any double is written with
 SAMPLE = 20  # rows that tell whether a server writes its numbers as text
 SHOWN = 200  # characters of a bad value in `_defect`
 TEXTUAL_IN_V2 = frozenset({"Edm.Int64", "Edm.Single", "Edm.Double"})
@@ -31,6 +34,8 @@ REFUSALS = (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, ms
 JsonRow = bytes | msgspec.Raw  # one JSON object; raw is a view of its page, which is not copied before all rows are joined
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_tiny = re.compile(rb"[:\"\s][-+]?[0-9.]+[eE]-0*(?:1[6-9]|[2-9][0-9]|[1-9][0-9]{2,})[\",}\s]")
+_long = re.compile(rb"\.[0-9]{%d}" % LONG_FRACTION)
 _any = msgspec.json.Decoder(Any, float_hook=Decimal)
 
 
@@ -41,6 +46,7 @@ class PageDecoder:
         self._properties = shape.properties
         self._codecs = [each.codec for each in shape.properties]
         self._structured = any(each.structured for each in shape.properties)
+        self._decimal = any(each.edm == "Edm.Decimal" for each in shape.properties)
         self._numbers = [each for each in shape.properties if each.edm in INTEGERS or each.edm in FLOATS]
         self._textual = frozenset(each.name for each in self._numbers if version == 2 and each.edm in TEXTUAL_IN_V2)
         self.schema = shape.schema().append(pa.field(DEFECT, pa.string()))
@@ -60,7 +66,10 @@ class PageDecoder:
         lines = b"\n".join(rows)
         if not lines.isascii():
             lines.decode()  # Arrow does not check that text is UTF-8
-        ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == NEWLINE)
+        characters = np.frombuffer(lines, np.uint8)
+        if self._decimal and _too_fine(lines, characters):
+            raise Misfit("a number of too many decimal places")
+        ends = np.flatnonzero(characters == NEWLINE)
         broken_up = len(ends) != len(rows) - 1  # a row goes over several lines
         longest = len(lines) if broken_up else int(np.diff(ends, prepend=-1, append=len(lines)).max())
         textual = self._written_as_text(rows)
@@ -127,6 +136,19 @@ class PageDecoder:
         except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError) as error:
             raise Misfit(f"unreadable ({error})") from error
         return None if value is None else prop.codec.value(value)
+
+
+def _too_fine(lines: bytes, characters: npt.NDArray[np.uint8]) -> bool:
+    """Whether a number may have so many decimal places that Arrow's reader goes astray: it looks the power of ten to divide by up
+    in a table of 38, does not mind the table's end, and takes 1e-42 for zero. Fewer than 16 by exponent and 23 written out are safe.
+    """
+    minus = np.flatnonzero(characters == MINUS)
+    powers = minus[characters[minus - 1] | 0x20 == SMALL_E]
+    points = np.flatnonzero(characters[:-LONG_FRACTION] == POINT)
+    fractions = points[characters[points + LONG_FRACTION] - ord("0") < 10]  # unsigned: what is below "0" wraps around
+    return any(_tiny.search(lines, max(0, at - 64), at + 8) for at in powers.tolist()) or any(
+        _long.match(lines, at) for at in fractions.tolist()
+    )
 
 
 def _shown(raw: bytes) -> str:

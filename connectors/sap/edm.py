@@ -24,7 +24,6 @@ FIRST_MS = -62_135_596_800_000  # 0001-01-01, the first day of Edm.DateTime and 
 LAST_MS = 253_402_300_799_999  # the end of 9999
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 WIDEST = 38  # digits of a decimal that Delta can hold
-SMALLEST = Decimal("1e-300")  # Arrow's JSON reader takes for zero what no double can hold, and both readers must agree
 EXACT = Context(prec=2 * WIDEST)
 
 _TICKS = re.compile(r"/Date\((-?\d{1,18})(?:[+-]\d{1,4})?\)/")
@@ -144,8 +143,6 @@ def _decimal(precision: int | None, scale: int | None) -> Codec:
 
     def value(raw: Any) -> Decimal:
         number = _number(raw)
-        if abs(number) < SMALLEST:
-            number = Decimal(0)
         try:
             exact = number.quantize(quantum, context=EXACT)
         except InvalidOperation as error:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from connectors.http import Response
 from connectors.sap.decode import REFUSALS, PageDecoder
-from connectors.sap.edm import FIRST_MS, LAST_MS
+from connectors.sap.edm import FIRST_MS, LAST_MS, Misfit
 from connectors.sap.metadata import EntityShape, Property
 from connectors.sap.page import open_page
 from pilothouse.kernel.errors import SourceContractChanged, SourceUnavailable
@@ -133,6 +133,7 @@ def test_bulk_never_takes_what_one_by_one_refuses_or_reads_otherwise(field: Prop
         (prop("Decimal", precision=5, scale=2), "99999", 'v: not a decimal(5,2): "99999"'),
         (prop("Decimal", precision=5, scale=2), "1.234", 'v: not a decimal(5,2): "1.234"'),
         (prop("Decimal", precision=5, scale=2), 99999, "v: not a decimal(5,2): 99999"),
+        (prop("Decimal", precision=16, scale=3), 1e-42, "v: not a decimal(16,3): 1e-42"),
         (prop("Int32"), "many", 'v: not a number: "many"'),
         (prop("Int32"), 2**31, "v: outside of -2147483648 to 2147483647: 2147483648"),
         (prop("Int32"), 1.5, "v: not a whole number: 1.5"),
@@ -181,10 +182,12 @@ def test_numbers_keep_all_their_digits() -> None:
     assert batch.column("v").to_pylist() == [Decimal("123456789012345678901234567.891"), Decimal("0.001")]
 
 
-def test_what_no_double_can_hold_is_zero_both_ways() -> None:
+@pytest.mark.parametrize("number", ["1e-42", "5e-43", "2.225073858507203e-309", "1.5E-0042", f"0.{1:042}", f"12.{5:090}"])
+def test_a_number_of_more_places_than_arrow_counts_is_not_read_in_bulk(number: str) -> None:
     made = decoder(prop("Decimal", precision=16, scale=3))
-    page = rows(2.225073858507203e-309)
-    assert made._in_bulk(page).equals(made._one_by_one(page))
+    for written in (number, f'"{number}"'):
+        with pytest.raises(Misfit):
+            made._in_bulk([f'{{"k":"0","v":{written}}}'.encode()])
 
 
 def test_a_field_that_is_absent_is_null_and_one_that_is_unknown_is_left_out() -> None:
