@@ -15,7 +15,7 @@ import polars as pl
 from pilothouse.kernel.lake import Table
 from pilothouse.kernel.lake.current import current, newest
 from pilothouse.kernel.lake.distinct import Distinct
-from pilothouse.kernel.lake.identity import Hashes
+from pilothouse.kernel.lake.hashing import Hashes
 
 Mask = npt.NDArray[np.bool_]
 

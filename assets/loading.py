@@ -15,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from itertools import chain, pairwise
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import structlog
@@ -27,7 +29,9 @@ from connectors.connector import Connector
 from pilothouse.kernel.lake import Commit, Lake, Table
 from pilothouse.kernel.lake.commit import decode_schema, encode_schema
 from pilothouse.kernel.lake.distinct import Distinct, Repeats
-from pilothouse.kernel.lake.identity import Hashes, raw_schema, row_hashes, row_ids, stamp, storable
+from pilothouse.kernel.lake.files import delta_schema
+from pilothouse.kernel.lake.hashing import Hashes
+from pilothouse.kernel.lake.identity import raw_schema, row_hashes, row_ids, stamp
 from pilothouse.kernel.log import current_correlation_id
 from pilothouse.kernel.streams import Batch, Stream, Watermark
 from pilothouse.kernel.versions import Pinned
@@ -38,6 +42,7 @@ from quality.rule import Rule
 
 CHUNK_ROWS = 100_000  # large enough for vectors, small enough for a flat memory: a dozen chunks are in hand at any moment
 REJECTED_ROWS = 10_000  # held back rows come in commits of at least so many, or at the end of their batch
+_FEW = 64  # so few rows are left out by slicing around them
 _MOMENT = pl.Datetime("us", "UTC")
 _WATERMARK_AGE = timedelta(hours=6)  # a watermark alone is committed this rarely, so that idle streams leave no trail
 
@@ -89,7 +94,7 @@ class Loader:
         self._empty = self._last is None  # so that nothing can have vanished
         self._sequence = self._last.sequence if self._last else 0
         self._schema = connector.schema(stream)
-        self._stored = raw_schema(storable(self._schema))
+        self._stored = delta_schema(raw_schema(self._schema))
         self._policy = drift or DriftPolicy()
         self._load_id = load_id or f"{connector.name}-{stream.name}-{now():%Y%m%dT%H%M%S%f}"
         backfill = self._last is None or (self._last.backfill and not self._last.complete)
@@ -212,7 +217,7 @@ class Loader:
                 news = split.kept.to_numpy().copy()
                 news[news] = fresh
                 stamped = stamp(
-                    arrived if news.all() else arrived.filter(pa.array(news)),
+                    _where(arrived, news),
                     ids.take(fresh),
                     contents.take(fresh),
                     change="upsert",
@@ -305,6 +310,15 @@ def chunks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
             waiting, height = [], 0
     if height:
         yield pa.Table.from_batches(waiting)
+
+
+def _where(rows: pa.Table, wanted: npt.NDArray[np.bool_]) -> pa.Table:
+    """The wanted rows. Where nearly all are, they are what lies between the others, and nothing is copied."""
+    gaps = np.flatnonzero(~wanted)
+    if len(gaps) > _FEW:
+        return rows.filter(pa.array(wanted))
+    edges = [-1, *gaps.tolist(), rows.num_rows]
+    return pa.concat_tables([rows.slice(first + 1, last - first - 1) for first, last in pairwise(edges)])
 
 
 __all__ = ["CHUNK_ROWS", "Load", "Loader", "Table", "chunks"]

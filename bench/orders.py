@@ -18,7 +18,7 @@ import psycopg
 
 from connectors.sql.connector import SqlConnector
 from connectors.sql.options import SqlOptions
-from pilothouse.kernel.lake.identity import Hashes
+from pilothouse.kernel.lake.hashing import Hashes
 from pilothouse.local.postgres import EmbeddedPostgres
 
 ROWS: Final = 5_000_000

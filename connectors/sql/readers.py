@@ -21,8 +21,8 @@ import pyarrow as pa
 from connectors.sql.decode import decoded
 from connectors.sql.errors import translated
 
-BATCH_BYTES: Final = 8 * 2**20
-QUEUED_BATCHES: Final = 4
+BATCH_BYTES: Final = 32 * 2**20  # about a hundred thousand rows: one chunk of the loader, which need not be put together
+QUEUED_BATCHES: Final = 2
 PATIENCE: Final = 0.1  # seconds between two looks at whether the reader has gone
 
 
@@ -49,10 +49,12 @@ class Rows:
         self._queue: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=QUEUED_BATCHES)
         self._threads: list[threading.Thread] = []
         self._connections: list[adbc.Connection] = []
+        self._cursors: list[adbc.Cursor] = []
         try:
             with translated(reading.source, reading.what):
-                for _ in reading.queries:
+                for query in reading.queries:
                     self._connections.append(_opened(reading))
+                    self._cursors.append(_started(self._connections[-1], query))
         except BaseException:
             self.close()
             raise
@@ -86,25 +88,24 @@ class Rows:
         for thread in self._threads:
             thread.join()
         with translated(self._reading.source, self._reading.what):
+            while self._cursors:
+                self._cursors.pop().close()
             while self._connections:
                 self._connections.pop().close()
 
     def _start(self) -> None:
-        for number, query in enumerate(self._reading.queries):
-            thread = threading.Thread(target=self._read, args=(self._connections[number], query), name=f"sql-{number}", daemon=True)
+        for number, cursor in enumerate(self._cursors):
+            thread = threading.Thread(target=self._read, args=(cursor,), name=f"sql-{number}", daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _read(self, connection: adbc.Connection, query: str) -> None:
+    def _read(self, cursor: adbc.Cursor) -> None:
         reading = self._reading
         try:
-            with translated(reading.source, reading.what), connection.cursor() as cursor:
-                cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-                cursor.execute(query)
-                with cursor.fetch_record_batch() as batches:
-                    for batch in batches:
-                        if not self._put(decoded(batch, reading.schema, trusted_text=reading.trusted_text)):
-                            return
+            with translated(reading.source, reading.what), cursor.fetch_record_batch() as batches:
+                for batch in batches:
+                    if not self._put(decoded(batch, reading.schema, trusted_text=reading.trusted_text)):
+                        return
             self._put(None)
         except BaseException as error:
             self._put(error)
@@ -128,3 +129,16 @@ def _opened(reading: Reading) -> Any:
         connection.close()
         raise
     return connection
+
+
+def _started(connection: Any, query: str) -> Any:
+    """A cursor whose rows are on their way. At once, because this driver ends the process (arrow-adbc issue 3878) where a server
+    goes away between two statements, and reports it where that happens while rows come."""
+    cursor = connection.cursor()
+    try:
+        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+        cursor.execute(query)
+    except BaseException:
+        cursor.close()
+        raise
+    return cursor

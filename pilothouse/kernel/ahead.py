@@ -1,7 +1,6 @@
 """Produce in a thread what another thread consumes: one bounded queue between the two.
 
-Reading, checking and writing a load overlap this way. It is also a need: delta-rs pulls rows on a thread of its own
-runtime, and any call into the lake from there (a scan, the quarantine's append) panics.
+Reading, checking and writing a load overlap this way.
 """
 
 from __future__ import annotations

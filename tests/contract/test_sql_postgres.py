@@ -22,7 +22,7 @@ from psycopg import sql
 
 from assets.loading import Loader
 from connectors import semantics
-from connectors.sql import KIND, SqlOptions, SqlStream
+from connectors.sql import KIND, SqlOptions, SqlStream, readers
 from connectors.sql.connector import SqlConnector
 from pilothouse.kernel.errors import ConfigError, CredentialsRejected, SourceContractChanged, SourceError, SourceUnavailable
 from pilothouse.kernel.lake import Lake
@@ -328,6 +328,13 @@ def big_table(database: Connection, rows: int = 150_000) -> None:
     )
 
 
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the big table takes many."""
+    monkeypatch.setattr(readers, "BATCH_BYTES", 1 << 20)
+
+
+@pytest.mark.usefixtures("small_batches")
 def test_two_readers_see_each_row_once_while_others_write(database: Connection, postgres_url: str, source: Source) -> None:
     big_table(database)
     connector = source.connect(SNAPSHOT)
@@ -348,25 +355,27 @@ def connections(database: Connection) -> int:
     return int(found[0])
 
 
-def all_are_gone(database: Connection) -> bool:
-    """A server's process ends a moment after its client has hung up; one that is still held never does."""
+def held(database: Connection, count: int) -> bool:
+    """Whether so many are held in the end: a server's process ends a moment after its client has hung up."""
     deadline = time.monotonic() + 20
-    while connections(database) and time.monotonic() < deadline:
+    while connections(database) != count and time.monotonic() < deadline:
         time.sleep(0.02)
-    return connections(database) == 0
+    return connections(database) == count
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_a_read_that_is_given_up_lets_go_of_its_connections(database: Connection, source: Source) -> None:
     big_table(database)
     connector = source.connect(SNAPSHOT)
     (batch,) = connector.read(stream_of(connector), None)
     assert batch.reader().read_next_batch().num_rows > 0
-    assert connections(database) == 2
+    assert held(database, 2)
     connector.close()
-    assert all_are_gone(database)
+    assert held(database, 0)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("sql-")]
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_a_connection_that_is_killed_in_mid_read_is_a_source_that_does_not_answer(database: Connection, source: Source) -> None:
     big_table(database)
     connector = source.connect(SNAPSHOT)
@@ -376,7 +385,18 @@ def test_a_connection_that_is_killed_in_mid_read_is_a_source_that_does_not_answe
     database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pilothouse'")
     with pytest.raises(SourceUnavailable, match="bureau / t"):
         reader.read_all()
-    assert all_are_gone(database)
+    assert held(database, 0)
+
+
+def test_a_server_that_goes_away_between_opening_and_reading_is_one_that_does_not_answer(database: Connection, source: Source) -> None:
+    big_table(database)
+    connector = source.connect(SNAPSHOT)
+    (batch,) = connector.read(stream_of(connector), None)
+    reader = batch.reader()
+    database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pilothouse'")
+    with pytest.raises(SourceUnavailable, match="bureau / t"):
+        reader.read_all()
+    assert held(database, 0)
 
 
 def test_rows_of_a_sandbox_schema_are_synthetic(database: Connection, source: Source) -> None:
@@ -513,6 +533,7 @@ def test_a_view_that_fails_says_why(database: Connection, source: Source) -> Non
     assert not caught.value.transient
 
 
+@pytest.mark.usefixtures("small_batches")
 def test_a_view_that_fails_in_mid_read_is_not_retried_for_ever(database: Connection, source: Source) -> None:
     big_table(database)
     database.execute("CREATE VIEW warehouse.v AS SELECT id, 1 / (id - 140000) AS n, filler FROM warehouse.t")

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pilothouse.kernel.lake.identity import Hashes, Words
+from pilothouse.kernel.lake.hashing import Hashes, Words
 
 _FAN: Final = 16  # so many runs of one size become one
 _BITS_A_ROW: Final = 32  # at least: of the ids that are new, one in so many is searched for in vain

@@ -15,40 +15,25 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    PostCommitHookProperties,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, TableFeatures, Transaction
 from deltalake.exceptions import TableNotFoundError
+from deltalake.transaction import create_table_with_add_actions
 
 from pilothouse.kernel.ahead import ahead
-from pilothouse.kernel.errors import CommitConflict, LakeError, PilothouseError
+from pilothouse.kernel.errors import CommitConflict, LakeError
 from pilothouse.kernel.lake.commit import TRANSACTION, Commit, encode_schema
+from pilothouse.kernel.lake.files import Files, delta_schema, row_count
 from pilothouse.kernel.lake.identity import row_hashes
 from pilothouse.kernel.lake.translation import translated
 from pilothouse.kernel.versions import Pinned, note_read, note_written
 
-# zstd level 1 halves the files of level 0 (snappy) at the same speed; statistics beyond the identity columns serve pruning by users.
-# The writer holds a row group in memory, and statistics of smaller ones prune better. A dictionary that outgrows 64 KiB belongs to
-# a column of ever new values (hashes, keys, moments): giving up on it early saves a third of the writing and makes smaller files.
-_HASH = ColumnProperties(dictionary_enabled=False, statistics_enabled="NONE")
-_WRITER = WriterProperties(
-    compression="ZSTD",
-    compression_level=1,
-    max_row_group_size=1 << 18,
-    dictionary_page_size_limit=1 << 16,
-    column_properties={"_row_id": _HASH, "_row_hash": _HASH},
-)
+_NO_ZONE = "timestampNtz"  # the feature that a table needs for moments without a time zone
+_AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 _PROPERTIES: Mapping[str, str | None] = {
     "delta.enableDeletionVectors": "false",  # delta-rs cannot read them into Arrow
     "delta.enableExpiredLogCleanup": "false",  # the log is cut by `upkeep` alone, which knows what is pinned
@@ -147,14 +132,7 @@ class Table:
 
     def append(self, rows: pa.RecordBatchReader, commit: Commit) -> Pinned:
         """Add rows under their commit: all of them, or none. CommitConflict where the sequence is taken."""
-        delta = self.delta() if self.exists() else None  # opened once: every opening reads the log
-        if delta is not None:
-            self._refuse_taken(delta, commit)
-            rows = _described_as(pa.schema(delta.schema().to_arrow()), rows)
-        properties = CommitProperties(
-            custom_metadata=commit.encode(), app_transactions=[Transaction(TRANSACTION, commit.sequence)], max_commit_retries=0
-        )
-        return self._write(rows, properties, mode="append", schema_mode="merge", delta=delta)
+        return self._write(rows, "append", commit.encode(), commit.sequence)
 
     def replace(self, rows: pa.RecordBatchReader, metadata: Mapping[str, str] | None = None) -> Pinned:
         """Make these rows the table. Equal content (whatever its order) publishes no new version.
@@ -170,8 +148,7 @@ class Table:
             if self.exists() and self._digest_kept() == digest.hexdigest():
                 return self.pinned()
             spill.seek(0)
-            properties = CommitProperties(custom_metadata={**(metadata or {}), "digest": digest.hexdigest()})
-            return self._write(pa.ipc.open_stream(spill), properties, mode="overwrite", schema_mode="overwrite")
+            return self._write(pa.ipc.open_stream(spill), "overwrite", {**(metadata or {}), "digest": digest.hexdigest()})
 
     def retype(self, content: pa.Schema, last: Commit) -> Pinned:
         """Write every row anew under wider types of its content columns: Delta cannot widen a column in place. The commit
@@ -180,8 +157,7 @@ class Table:
         schema = pa.schema(fields)
         rows = (batch for frame in self.scan().collect_batches() for batch in frame.to_arrow().cast(schema).to_batches())
         commit = replace(last, sequence=last.sequence + 1, batch_id=f"{last.batch_id}, retyped", contract=encode_schema(content))
-        properties = CommitProperties(custom_metadata=commit.encode(), app_transactions=[Transaction(TRANSACTION, commit.sequence)])
-        return self._write(pa.RecordBatchReader.from_batches(schema, rows), properties, mode="overwrite", schema_mode="overwrite")
+        return self._write(pa.RecordBatchReader.from_batches(schema, rows), "overwrite", commit.encode(), commit.sequence)
 
     def digest(self, version: int | None = None, columns: list[str] | None = None) -> str:
         """What the rows say, whatever their order and files: equal digests, equal content."""
@@ -192,47 +168,71 @@ class Table:
             digest.add(frame)
         return digest.hexdigest()
 
-    def _refuse_taken(self, delta: DeltaTable, commit: Commit) -> None:
-        taken = delta.transaction_version(TRANSACTION)
-        if taken is not None and taken >= commit.sequence:
-            raise CommitConflict(
-                f"{self.name}: batch {commit.sequence} is already committed", hint="another sync was faster; sync again to read what is new"
-            )
-
     def _write(
-        self, rows: pa.RecordBatchReader, properties: CommitProperties, *, mode: Any, schema_mode: Any, delta: DeltaTable | None = None
+        self, rows: pa.RecordBatchReader, mode: Literal["append", "overwrite"], metadata: Mapping[str, Any], sequence: int | None = None
     ) -> Pinned:
-        """Write through delta-rs. An error of ours that the rows' producer raised comes out as it was raised."""
-        raised: list[BaseException] = []
-
-        def watched() -> Iterator[pa.RecordBatch]:
-            try:
-                yield from ahead(rows)
-            except BaseException as error:
-                raised.append(error)
-                raise
-
-        exists = delta is not None or self.exists()
+        """Write the rows to files while more of them are made, then commit the files. A sequence is committed once."""
+        delta = self.delta() if self.exists() else None  # opened once: every opening reads the log
+        schema = delta_schema(rows.schema)
+        if delta is not None:
+            if sequence is not None:
+                self._refuse_taken(delta, sequence)
+            schema = self._prepared(delta, schema, grows=mode == "append")
         with translated(self.uri):
-            try:
-                write_deltalake(
-                    self.uri if delta is None else delta,
-                    pa.RecordBatchReader.from_batches(rows.schema, watched()),
-                    mode=mode,
-                    schema_mode=schema_mode if exists else None,
-                    configuration=None if exists else _PROPERTIES,
-                    storage_options=self._options if delta is None and self._options else None,
-                    writer_properties=_WRITER,
+            added = Files(self.uri, self._options).write(ahead(rows), schema)
+            properties = CommitProperties(
+                custom_metadata={**metadata, "operationMetrics": {"num_added_rows": row_count(added)}},
+                app_transactions=None if sequence is None else [Transaction(TRANSACTION, sequence)],
+                max_commit_retries=0,
+            )
+            if delta is None:
+                create_table_with_add_actions(
+                    self.uri,
+                    Schema.from_arrow(schema),
+                    added,
+                    configuration=_PROPERTIES,
+                    storage_options=self._options or None,
                     commit_properties=properties,
-                    post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
+                    post_commithook_properties=_AFTER_COMMIT,
                 )
-            except Exception:
-                if raised and isinstance(raised[0], PilothouseError):
-                    raise raised[0] from None
-                raise
+            else:
+                kept = delta.schema() if mode == "append" else schema
+                delta.create_write_transaction(
+                    list(added), mode, kept, commit_properties=properties, post_commithook_properties=_AFTER_COMMIT
+                )
+                delta.update_incremental()
         pinned = self.pinned() if delta is None else self._pinned(delta)
         note_written(pinned)
         return pinned
+
+    def _refuse_taken(self, delta: DeltaTable, sequence: int) -> None:
+        taken = delta.transaction_version(TRANSACTION)
+        if taken is not None and taken >= sequence:
+            raise CommitConflict(
+                f"{self.name}: batch {sequence} is already committed", hint="another sync was faster; sync again to read what is new"
+            )
+
+    def _prepared(self, delta: DeltaTable, schema: pa.Schema, *, grows: bool) -> pa.Schema:
+        """Make the table ready for rows of this schema, by a commit of its own where it needs new columns or features; returns
+        the schema for the rows' files. A crash after it leaves columns without values, which the retry then fills."""
+        if not grows:
+            features = delta.protocol().reader_features or []
+            if _NO_ZONE not in features and any(_without_zone(field.type) for field in schema):
+                delta.alter.add_feature(TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True)
+            return schema
+        there = pa.schema(delta.schema().to_arrow())
+        for field in schema:
+            if field.name in there.names and not field.type.equals(there.field(field.name).type):
+                raise LakeError(
+                    f"{self.name}: column {field.name} holds {there.field(field.name).type}, and {field.type} came",
+                    hint="a column keeps its type while its table grows: retype the table, or convert the values",
+                )
+        new = [field.with_nullable(nullable=True) for field in schema if field.name not in there.names]
+        if new:
+            with translated(self.uri):
+                delta.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields)
+        # The table's own description of a column stays, whatever the source says of it today; that stands in the commit's contract.
+        return pa.schema([field if field.name not in there.names else there.field(field.name) for field in schema])
 
     def _digest_kept(self) -> str | None:
         entry = next(iter(self.history(1)), {})
@@ -243,12 +243,10 @@ class Table:
         return Pinned("table", self.name, str(delta.version()), str(delta.metadata().id))
 
 
-def _described_as(table: pa.Schema, rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """The rows with the table's own field metadata: Delta refuses to merge two descriptions of one column, and a source may
-    reword a label any day. What the source says now stands in the commit's contract."""
-    fields = [field.with_metadata(table.field(field.name).metadata) if field.name in table.names else field for field in rows.schema]
-    schema = pa.schema(fields)
-    return pa.RecordBatchReader.from_batches(schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in rows))
+def _without_zone(kind: pa.DataType) -> bool:
+    if pa.types.is_timestamp(kind):
+        return kind.tz is None
+    return any(_without_zone(kind.field(number).type) for number in range(kind.num_fields))
 
 
 class _Digest:

@@ -11,11 +11,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pilothouse.kernel.lake.files import FILE_BYTES, discard_unfinished
 from pilothouse.kernel.lake.table import Table
 from pilothouse.kernel.lake.translation import translated
 
 _SMALL_FILES = 8  # so many small files of one table are worth one rewrite
-_TARGET_BYTES = 128 << 20
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ def tend(table: Table, *, keep: timedelta, pinned: AbstractSet[int] = frozenset(
             dry_run=False,
             enforce_retention_duration=False,
             keep_versions=held or None,
+            full=True,  # also what no version names: files of a write that was killed
         )
+    discard_unfinished(table.uri, before=cutoff)
     if expired:
         _cut_log(table, oldest_needed=min([*held, _last_watermark(table), max(expired) + 1]), now=now)
     return Kept(compacted, len(removed), len(held))
@@ -55,11 +57,11 @@ def tend(table: Table, *, keep: timedelta, pinned: AbstractSet[int] = frozenset(
 
 def _compact(table: Table) -> int:
     sizes = table.delta().get_add_actions(flatten=True)
-    small = sum(1 for size in sizes.column("size_bytes").to_pylist() if size < _TARGET_BYTES // 4) if sizes.num_rows else 0
+    small = sum(1 for size in sizes.column("size_bytes").to_pylist() if size < FILE_BYTES // 4) if sizes.num_rows else 0
     if small < _SMALL_FILES:
         return 0
     with translated(table.uri):
-        return int(table.delta().optimize.compact(target_size=_TARGET_BYTES)["numFilesRemoved"])
+        return int(table.delta().optimize.compact(target_size=FILE_BYTES)["numFilesRemoved"])
 
 
 def _last_watermark(table: Table) -> int:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilothouse.kernel.lake.distinct import Distinct
-from pilothouse.kernel.lake.identity import Hashes
+from pilothouse.kernel.lake.hashing import Hashes
 
 # few distinct words, so that ids collide in one word and in both, within and across chunks
 Row = st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 2))
