@@ -1,4 +1,4 @@
-"""dlt's sql_database source by connectorx into a Delta table. Usage: sql.py URL FOLDER arrow|arrow_stream."""
+"""dlt's sql_database source by connectorx into a Delta table. Usage: sql.py URL FOLDER arrow|arrow_stream [ids]."""
 
 import json
 import os
@@ -14,6 +14,8 @@ import dlt
 from dlt.sources.sql_database import sql_table
 
 url, folder, way = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+if "ids" in sys.argv[4:]:  # the identity of each row and of its load
+    os.environ.update({"NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_ID": "true", "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true"})
 started = time.perf_counter()
 orders = sql_table(
     url.replace("postgresql://", "postgresql+psycopg2://"),
