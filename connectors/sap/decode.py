@@ -34,7 +34,7 @@ REFUSALS = (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, ms
 JsonRow = bytes | msgspec.Raw  # one JSON object; raw is a view of its page, which is not copied before all rows are joined
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_tiny = re.compile(rb"[:\"\s][-+]?[0-9.]+[eE]-0*(?:1[6-9]|[2-9][0-9]|[1-9][0-9]{2,})[\",}\s]")
+_tiny = re.compile(rb"[:\"\s][-+]?[0-9.]+[eE]-(?:0{32}|0*(?:1[6-9]|[2-9][0-9]|[1-9][0-9]{2,})[\",}\s])")
 _long = re.compile(rb"\.[0-9]{%d}" % LONG_FRACTION)
 _any = msgspec.json.Decoder(Any, float_hook=Decimal)
 
@@ -146,7 +146,7 @@ def _too_fine(lines: bytes, characters: npt.NDArray[np.uint8]) -> bool:
     powers = minus[characters[minus - 1] | 0x20 == SMALL_E]
     points = np.flatnonzero(characters[:-LONG_FRACTION] == POINT)
     fractions = points[characters[points + LONG_FRACTION] - ord("0") < 10]  # unsigned: what is below "0" wraps around
-    return any(_tiny.search(lines, max(0, at - 64), at + 8) for at in powers.tolist()) or any(
+    return any(_tiny.search(lines, max(0, at - 64), at + 64) for at in powers.tolist()) or any(
         _long.match(lines, at) for at in fractions.tolist()
     )
 

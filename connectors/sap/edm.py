@@ -159,7 +159,10 @@ def _number(raw: Any) -> Decimal:
         raise Misfit("not a number")
     if isinstance(raw, str) and not re.match(_FLOAT, raw, re.ASCII):
         raise Misfit("not a number")
-    number = Decimal(raw)
+    try:
+        number = Decimal(raw)
+    except InvalidOperation as error:  # an exponent beyond all bounds
+        raise Misfit("not a number") from error
     if not number.is_finite():
         raise Misfit("not a finite number")
     return number

@@ -11,8 +11,9 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import Schema
@@ -40,18 +42,27 @@ _HASHES: Final = frozenset({"_row_id", "_row_hash"})  # a range of hashes prunes
 
 _SIGNED: Final = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.decimal128(20, 0)}
 
-_encoder = msgspec.json.Encoder(decimal_format="number")
-
 
 def delta_schema(schema: pa.Schema) -> pa.Schema:
-    """The same columns in the types that Delta keeps them in: microseconds, signed numbers, one kind of text; a time of day and
-    a length of time become text."""
+    """The same columns in the types that Delta keeps them in: microseconds in UTC or without a zone, signed numbers, one kind of
+    text; a time of day, a length of time and what has no type yet become text."""
     return pa.schema(Schema.from_arrow(pa.schema([field.with_type(_kept_as(field.type)) for field in schema])).to_arrow())
 
 
 def _kept_as(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_time(kind) or pa.types.is_duration(kind):
+    def inner(field: pa.Field) -> pa.Field:
+        return field.with_type(_kept_as(field.type))
+
+    if pa.types.is_time(kind) or pa.types.is_duration(kind) or pa.types.is_null(kind):
         return pa.string()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", None if kind.tz is None else "UTC")
+    if pa.types.is_struct(kind):
+        return pa.struct([inner(field) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(inner(kind.value_field))
+    if pa.types.is_map(kind):
+        return pa.map_(_kept_as(kind.key_type), inner(kind.item_field))
     return _SIGNED.get(kind, kind)
 
 
@@ -62,7 +73,7 @@ class Files:
     uri: str
     options: dict[str, str]
 
-    def write(self, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> list[AddAction]:
+    def write(self, rows: Iterator[pa.RecordBatch], schema: pa.Schema) -> list[AddAction]:
         """Write the rows under this schema (of `delta_schema`); all files are complete when it returns, and gone when it raises."""
         if "://" not in self.uri:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
@@ -77,10 +88,12 @@ class Files:
                 statistics = _statistics(metadata, schema)
                 added.append(AddAction(names[-1], size, {}, int(time.time() * 1000), data_change=True, stats=statistics))
         except BaseException:
-            for name in names:
-                with suppress(OSError):
+            with suppress(OSError):  # a store that is away is not asked once more for every file
+                for name in names:
                     filesystem.delete_file(name)
             raise
+        finally:
+            groups.close()  # or the rows' producer would go on for as long as somebody looks at the error
         return added
 
 
@@ -88,8 +101,9 @@ def discard_unfinished(uri: str, before: datetime) -> None:
     """Remove what writes that were killed have left half written on a local disk. Nothing else lists such files: a name with
     `#` is how the store marks a file that is not there yet. An object store drops unfinished uploads by a rule of the bucket."""
     for path in Path(uri).glob("*.parquet#*") if "://" not in uri else ():
-        if path.stat().st_mtime < before.timestamp():
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # it was finished meanwhile
+            if path.stat().st_mtime < before.timestamp():
+                path.unlink()
 
 
 def row_count(added: Iterable[AddAction]) -> int:
@@ -102,7 +116,8 @@ def _write_file(
 ) -> tuple[int, pq.FileMetaData]:
     """One file of the first row group and as many more as it takes to fill it."""
     encodings = _encodings(first)
-    random = _HASHES.intersection(schema.names)  # which does not compress
+    # Which does not compress. Codecs by column know no nested ones.
+    random = _HASHES.intersection(schema.names) if not any(pa.types.is_nested(field.type) for field in schema) else frozenset()
     codecs = {field.name: "NONE" if field.name in random else "ZSTD" for field in schema}
     found: list[pq.FileMetaData] = []
     with (
@@ -144,21 +159,39 @@ def _encodings(sample: pa.Table) -> dict[str, str]:
     return found
 
 
-def _row_groups(rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:
+def _row_groups(rows: Iterator[pa.RecordBatch], schema: pa.Schema) -> Generator[pa.Table]:
     waiting: list[pa.Table] = []
     count = size = 0
-    for batch in rows:
-        if not batch.num_rows:
-            continue
-        table = pa.Table.from_batches([batch])
-        waiting.append(table if table.schema.equals(schema) else table.cast(schema))
-        count += table.num_rows
-        size += table.nbytes
-        if count >= _GROUP_ROWS or size >= _GROUP_BYTES:
+    with _closed(rows):
+        for batch in rows:
+            if not batch.num_rows:
+                continue
+            waiting.append(_cast(pa.Table.from_batches([batch]), schema))
+            count += batch.num_rows
+            size += batch.nbytes
+            if count >= _GROUP_ROWS or size >= _GROUP_BYTES:
+                yield pa.concat_tables(waiting)
+                waiting, count, size = [], 0, 0
+        if waiting:
             yield pa.concat_tables(waiting)
-            waiting, count, size = [], 0, 0
-    if waiting:
-        yield pa.concat_tables(waiting)
+
+
+@contextmanager
+def _closed(rows: Iterator[pa.RecordBatch]) -> Iterator[None]:
+    """Whatever happens, the rows' producer has ended after it."""
+    try:
+        yield
+    finally:
+        close = getattr(rows, "close", None)
+        if close is not None:
+            close()
+
+
+def _cast(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    if rows.schema.equals(schema):
+        return rows
+    columns = [rows.column(field.name).cast(options=pc.CastOptions(target_type=field.type, allow_time_truncate=True)) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _statistics(metadata: pq.FileMetaData, schema: pa.Schema) -> str:
@@ -167,10 +200,13 @@ def _statistics(metadata: pq.FileMetaData, schema: pa.Schema) -> str:
     highest: dict[str, Any] = {}
     nulls: dict[str, int] = {}
     told = {field.name for field in list(schema)[:_COLUMNS_WITH_STATISTICS] if not pa.types.is_nested(field.type)}
+    paths = Counter(metadata.schema.column(index).path for index in range(metadata.num_columns))
     for index in range(metadata.num_columns):
         chunks = [metadata.row_group(group).column(index) for group in range(metadata.num_row_groups)]
         name, found = chunks[0].path_in_schema, [chunk.statistics for chunk in chunks]
-        if name not in told or any(each is None for each in found):  # by identity: Arrow's statistics crash when compared with None
+        if (
+            name not in told or paths[name] > 1 or any(each is None for each in found)
+        ):  # by identity: Arrow's statistics crash when compared with None
             continue
         nulls[name] = sum(each.null_count for each in found)
         filled = [each for each, chunk in zip(found, chunks, strict=True) if each.null_count < chunk.num_values]
@@ -178,11 +214,21 @@ def _statistics(metadata: pq.FileMetaData, schema: pa.Schema) -> str:
             with suppress(OverflowError, ValueError):  # a moment that Python has no word for
                 low, high = min(each.min for each in filled), max(each.max for each in filled)
                 if _tellable(low) and _tellable(high):
-                    lowest[name] = low[:_LONGEST] if isinstance(low, str) else low
-                    highest[name] = high[:_LONGEST] + _HIGHEST if isinstance(high, str) and len(high) > _LONGEST else high
+                    lowest[name], highest[name] = _told(low[:_LONGEST] if isinstance(low, str) else low), _told(_above(high))
     statistics = {"numRecords": metadata.num_rows, "minValues": lowest, "maxValues": highest, "nullCount": nulls}
-    return _encoder.encode(statistics).decode()
+    return msgspec.json.encode(statistics).decode()
+
+
+def _above(value: Any) -> Any:
+    """The value, or of a long text something short that is greater."""
+    return value[:_LONGEST] + _HIGHEST if isinstance(value, str) and len(value) > _LONGEST else value
+
+
+def _told(value: Any) -> Any:
+    return msgspec.Raw(format(value, "f").encode()) if isinstance(value, Decimal) else value  # readers know no 0E-18
 
 
 def _tellable(value: Any) -> bool:
-    return math.isfinite(value) if isinstance(value, float) else isinstance(value, bool | int | str | Decimal | datetime | date)
+    if isinstance(value, str):
+        return not value[_LONGEST:].startswith(_HIGHEST)  # nothing short is greater
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, bool | int | Decimal | datetime | date)

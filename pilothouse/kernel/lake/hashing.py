@@ -22,7 +22,9 @@ import polars_hash as plh
 import pyarrow as pa
 
 _DIGITS: Final = 38  # of the widest decimal
-_PLACES: Final = 18  # of the decimal that decimals are compared as, where it has room for them
+_DIGITS_OF_A_WORD: Final = 18  # that surely fit into one, with their sign
+_PLACES_OF_A_WORD: Final = 19  # that fit into one without a sign
+_PLACES: Final = 10**_PLACES_OF_A_WORD
 
 Words = npt.NDArray[np.uint64]
 
@@ -91,12 +93,11 @@ def _words(name: str, dtype: pl.DataType, *, unique: bool) -> Sequence[pl.Expr]:
     if text is not None:
         return [text.nchash.xxh3_64(seed=seed).fill_null(0).alias(f"{name} {seed}") for seed in range(2 if unique else 1)]
     if isinstance(dtype, pl.Decimal):
-        roomy = dtype.scale <= _PLACES and (dtype.precision or _DIGITS) - dtype.scale <= _DIGITS - _PLACES
-        return _halves((value.cast(pl.Decimal(_DIGITS, _PLACES)) if roomy else value).to_physical(), name)
+        return _decimal(name, dtype)
     if dtype.is_float():
         return [(value.cast(pl.Float64) + 0.0).fill_nan(float("nan")).fill_null(0.0)]  # one zero, one NaN
     if dtype == pl.Null:
-        return [pl.lit(0, pl.UInt64).alias(name)]
+        return [pl.repeat(0, pl.len(), dtype=pl.UInt64).alias(name)]
     if isinstance(dtype, pl.Datetime) or dtype == pl.Date:
         value = value.cast(pl.Datetime("us", getattr(dtype, "time_zone", None)))
     elif isinstance(dtype, pl.Duration):
@@ -111,6 +112,20 @@ def _as_text(name: str, dtype: pl.DataType) -> plh.HExpr | None:
     if isinstance(dtype, pl.Categorical | pl.Enum):
         return plh.concat_str(pl.col(name).cast(pl.String))
     return plh.hash_rows(pl.col(name)) if dtype.is_nested() else None
+
+
+def _decimal(name: str, dtype: pl.Decimal) -> Sequence[pl.Expr]:
+    """The whole part as two words, and 38 decimal places as two of 19: the same for every precision and scale."""
+    narrow = (dtype.precision or _DIGITS) <= _DIGITS_OF_A_WORD
+    digits = pl.Int64 if narrow else pl.Int128
+    number, one = pl.col(name).to_physical().cast(digits), 10**dtype.scale
+    whole, places = number // pl.lit(one, digits), number % pl.lit(one, digits)
+    rest = 10 ** max(0, dtype.scale - _PLACES_OF_A_WORD)  # what divides the first 19 places from the others
+    first = (places // pl.lit(rest, digits)).cast(pl.UInt64) * pl.lit(10 ** max(0, _PLACES_OF_A_WORD - dtype.scale), pl.UInt64)
+    second = (places % pl.lit(rest, digits)).cast(pl.UInt64) * pl.lit(_PLACES // rest if rest > 1 else 0, pl.UInt64)
+    high = pl.when(whole < 0).then(pl.lit(-1, pl.Int64)).otherwise(pl.lit(0, pl.Int64))
+    halves = [high.fill_null(0).alias(f"{name} high"), whole.fill_null(0).alias(f"{name} low")] if narrow else _halves(whole, name)
+    return [*halves, first.fill_null(0).alias(f"{name} first"), second.fill_null(0).alias(f"{name} second")]
 
 
 def _halves(number: pl.Expr, name: str) -> Sequence[pl.Expr]:

@@ -44,6 +44,10 @@ class Lake:
 
     def raw(self, source: str, stream: str) -> Table:
         """The raw table of a stream."""
+        if "/" in stream:
+            raise ConfigError(
+                f"{source}: stream name '{stream}' holds a slash", hint="a table may not lie inside of another; name it without"
+            )
         return self.table(f"raw/{source}/{stream}")
 
     def quarantine(self, source: str, stream: str) -> Table:

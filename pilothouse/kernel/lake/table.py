@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset as pds
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, TableFeatures, Transaction
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import create_table_with_add_actions
@@ -34,6 +35,7 @@ from pilothouse.kernel.versions import Pinned, note_read, note_written
 
 _NO_ZONE = "timestampNtz"  # the feature that a table needs for moments without a time zone
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+_NO_RETRY = CommitProperties(max_commit_retries=0)  # who was faster has changed what this commit was made for
 _PROPERTIES: Mapping[str, str | None] = {
     "delta.enableDeletionVectors": "false",  # delta-rs cannot read them into Arrow
     "delta.enableExpiredLogCleanup": "false",  # the log is cut by `upkeep` alone, which knows what is pinned
@@ -94,7 +96,11 @@ class Table:
         """The rows at a version as an Arrow dataset, recorded like any read: what DuckDB scans lazily."""
         delta = self.delta(version)
         note_read(self._pinned(delta))
-        return delta.to_pyarrow_dataset()
+        found = delta.to_pyarrow_dataset()
+        # Without delta-rs' idea of what each file holds: to it, a bound that is not told is a bound that nothing meets, and rows
+        # would be missing. The files' own statistics still let a reader skip.
+        files = [found.format.make_fragment(each.path, each.filesystem) for each in found.get_fragments()]
+        return pds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
 
     def version_at(self, moment: datetime) -> int:
         """The version that was the newest at a moment; LakeError where the table did not exist yet."""
@@ -153,8 +159,8 @@ class Table:
     def retype(self, content: pa.Schema, last: Commit) -> Pinned:
         """Write every row anew under wider types of its content columns: Delta cannot widen a column in place. The commit
         carries the last one's watermark on, and the rows keep their identity, so nothing is read or announced again."""
-        fields = [content.field(field.name) if field.name in content.names else field for field in self.schema()]
-        schema = pa.schema(fields)
+        kept = delta_schema(content)
+        schema = pa.schema([kept.field(field.name) if field.name in kept.names else field for field in self.schema()])
         rows = (batch for frame in self.scan().collect_batches() for batch in frame.to_arrow().cast(schema).to_batches())
         commit = replace(last, sequence=last.sequence + 1, batch_id=f"{last.batch_id}, retyped", contract=encode_schema(content))
         return self._write(pa.RecordBatchReader.from_batches(schema, rows), "overwrite", commit.encode(), commit.sequence)
@@ -173,12 +179,12 @@ class Table:
     ) -> Pinned:
         """Write the rows to files while more of them are made, then commit the files. A sequence is committed once."""
         delta = self.delta() if self.exists() else None  # opened once: every opening reads the log
-        schema = delta_schema(rows.schema)
-        if delta is not None:
-            if sequence is not None:
-                self._refuse_taken(delta, sequence)
-            schema = self._prepared(delta, schema, grows=mode == "append")
         with translated(self.uri):
+            schema = delta_schema(rows.schema)
+            if delta is not None:
+                if sequence is not None:
+                    self._refuse_taken(delta, sequence)
+                schema = self._prepared(delta, schema, grows=mode == "append")
             added = Files(self.uri, self._options).write(ahead(rows), schema)
             properties = CommitProperties(
                 custom_metadata={**metadata, "operationMetrics": {"num_added_rows": row_count(added)}},
@@ -195,15 +201,16 @@ class Table:
                     commit_properties=properties,
                     post_commithook_properties=_AFTER_COMMIT,
                 )
+                written = self.pinned(0)
             else:
+                # Without a retry the commit is the very next version. Asking afterwards could tell of a later one, by somebody else.
+                written = replace(self._pinned(delta), version=str(delta.version() + 1))
                 kept = delta.schema() if mode == "append" else schema
                 delta.create_write_transaction(
                     list(added), mode, kept, commit_properties=properties, post_commithook_properties=_AFTER_COMMIT
                 )
-                delta.update_incremental()
-        pinned = self.pinned() if delta is None else self._pinned(delta)
-        note_written(pinned)
-        return pinned
+        note_written(written)
+        return written
 
     def _refuse_taken(self, delta: DeltaTable, sequence: int) -> None:
         taken = delta.transaction_version(TRANSACTION)
@@ -218,7 +225,9 @@ class Table:
         if not grows:
             features = delta.protocol().reader_features or []
             if _NO_ZONE not in features and any(_without_zone(field.type) for field in schema):
-                delta.alter.add_feature(TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True)
+                delta.alter.add_feature(
+                    TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True, commit_properties=_NO_RETRY
+                )
             return schema
         there = pa.schema(delta.schema().to_arrow())
         for field in schema:
@@ -227,10 +236,12 @@ class Table:
                     f"{self.name}: column {field.name} holds {there.field(field.name).type}, and {field.type} came",
                     hint="a column keeps its type while its table grows: retype the table, or convert the values",
                 )
+        lacking = [field.name for field in there if not field.nullable and field.name not in schema.names]
+        if lacking:
+            raise LakeError(f"{self.name}: column {lacking[0]} must have a value and did not come", hint="bring it, or replace the table")
         new = [field.with_nullable(nullable=True) for field in schema if field.name not in there.names]
         if new:
-            with translated(self.uri):
-                delta.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields)
+            delta.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields, commit_properties=_NO_RETRY)
         # The table's own description of a column stays, whatever the source says of it today; that stands in the commit's contract.
         return pa.schema([field if field.name not in there.names else there.field(field.name) for field in schema])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from pilothouse.kernel.errors import CommitConflict, LakeError, LakeUnavailable, PilothouseError
@@ -12,6 +13,7 @@ from pilothouse.kernel.errors import CommitConflict, LakeError, LakeUnavailable,
 _FULL = ("no space left", "storagefull", "disk quota", "quota exceeded")
 _FORBIDDEN = ("permission denied", "permissiondenied", "read-only file system", "not a directory", "could not create local directory")
 _REFUSED = ("access denied", "accessdenied", "signaturedoesnotmatch", "invalidaccesskeyid", "403 forbidden", "nosuchbucket")
+_TAKEN = "A Delta Lake table already exists at that location"
 _AWAY = ("error sending request", "connection refused", "timed out", "dns error", "connect error", "error trying to connect")
 
 
@@ -22,18 +24,18 @@ def translated(uri: str) -> Iterator[None]:
         yield
     except PilothouseError:
         raise
-    except CommitFailedError as error:
-        raise CommitConflict(
-            f"{uri}: another writer committed first ({error})", hint="sync again: it starts from what is there now"
-        ) from error
-    except (DeltaError, OSError) as error:
+    except (DeltaError, OSError, pa.ArrowException) as error:
+        if isinstance(error, CommitFailedError) or _TAKEN in str(error):
+            raise CommitConflict(
+                f"{uri}: another writer committed first ({error})", hint="sync again: it starts from what is there now"
+            ) from error
         raise lake_error(uri, error) from error
 
 
 def lake_error(uri: str, error: BaseException) -> LakeError:
     """The error of ours that says what `error` means for the lake."""
     said = str(error)
-    lowered = said.lower()
+    lowered = " ".join(str(each).lower() for each in _with_causes(error))
     if any(sign in lowered for sign in _FULL):
         return LakeUnavailable(
             f"{uri}: the disk is full", hint="free some space (`pilothouse doctor` shows what the lake holds), then sync again"
@@ -54,6 +56,13 @@ def lake_error(uri: str, error: BaseException) -> LakeError:
     if isinstance(error, TableNotFoundError):
         return LakeError(f"{uri}: there is no such table", hint="`pilothouse tables` lists the tables there are")
     return LakeError(f"{uri}: {_first_line(said)}", hint="`pilothouse doctor` checks the lake")
+
+
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came after: what closing a file says hides that the disk is full."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _first_line(text: str) -> str:

@@ -15,6 +15,7 @@ from pilothouse.kernel.lake.files import FILE_BYTES, discard_unfinished
 from pilothouse.kernel.lake.table import Table
 from pilothouse.kernel.lake.translation import translated
 
+_LONGEST_WRITE = timedelta(days=1)  # a file that no version names may be part of one that still goes on
 _SMALL_FILES = 8  # so many small files of one table are worth one rewrite
 
 
@@ -47,9 +48,9 @@ def tend(table: Table, *, keep: timedelta, pinned: AbstractSet[int] = frozenset(
             dry_run=False,
             enforce_retention_duration=False,
             keep_versions=held or None,
-            full=True,  # also what no version names: files of a write that was killed
+            full=keep >= _LONGEST_WRITE,  # also what no version names: files of a write that was killed
         )
-    discard_unfinished(table.uri, before=cutoff)
+    discard_unfinished(table.uri, before=now - max(keep, _LONGEST_WRITE))
     if expired:
         _cut_log(table, oldest_needed=min([*held, _last_watermark(table), max(expired) + 1]), now=now)
     return Kept(compacted, len(removed), len(held))

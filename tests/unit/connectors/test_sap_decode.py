@@ -133,6 +133,7 @@ def test_bulk_never_takes_what_one_by_one_refuses_or_reads_otherwise(field: Prop
         (prop("Decimal", precision=5, scale=2), "99999", 'v: not a decimal(5,2): "99999"'),
         (prop("Decimal", precision=5, scale=2), "1.234", 'v: not a decimal(5,2): "1.234"'),
         (prop("Decimal", precision=5, scale=2), 99999, "v: not a decimal(5,2): 99999"),
+        (prop("Decimal", precision=16, scale=3), f"1e-{'9' * 23}", f'v: not a number: "1e-{"9" * 23}"'),
         (prop("Decimal", precision=16, scale=3), 1e-42, "v: not a decimal(16,3): 1e-42"),
         (prop("Int32"), "many", 'v: not a number: "many"'),
         (prop("Int32"), 2**31, "v: outside of -2147483648 to 2147483647: 2147483648"),
@@ -182,7 +183,9 @@ def test_numbers_keep_all_their_digits() -> None:
     assert batch.column("v").to_pylist() == [Decimal("123456789012345678901234567.891"), Decimal("0.001")]
 
 
-@pytest.mark.parametrize("number", ["1e-42", "5e-43", "2.225073858507203e-309", "1.5E-0042", f"0.{1:042}", f"12.{5:090}"])
+@pytest.mark.parametrize(
+    "number", ["1e-42", "5e-43", "2.225073858507203e-309", "1.5E-0042", "-8e-00000000042", f"1e-{42:050}", f"0.{1:042}", f"12.{5:090}"]
+)
 def test_a_number_of_more_places_than_arrow_counts_is_not_read_in_bulk(number: str) -> None:
     made = decoder(prop("Decimal", precision=16, scale=3))
     for written in (number, f'"{number}"'):

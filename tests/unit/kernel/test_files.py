@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -12,11 +13,13 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pilothouse.kernel.ahead import ahead
 from pilothouse.kernel.errors import LakeError
 from pilothouse.kernel.lake import Commit, Lake, Table
 from pilothouse.kernel.lake import files as files_module
@@ -105,6 +108,36 @@ def test_readers_skip_by_the_statistics_and_find_all(table: Table) -> None:
         assert table.scan().filter(pl.col("at") == moment).collect().height == 1
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (pa.array([Decimal(0), Decimal(3)], pa.decimal128(38, 18)), Decimal(3)),
+        (pa.array(["short", "z" * 5_000]), "short"),  # Arrow keeps no statistics of so long a text
+        (pa.array(["a", "y" * 64 + "\U0010ffff" * 2]), "y" * 64 + "\U0010ffff" * 2),
+        (pa.array([1.0, float("inf")]), 1.0),
+        (pa.array([float("nan"), 2.0]), 2.0),
+    ],
+    ids=lambda given: str(given.type) if isinstance(given, pa.Array) else "",
+)
+def test_what_the_statistics_do_not_tell_hides_no_row(column: pa.Array, value: Any, table: Table) -> None:
+    table.append(pa.table({"v": column}).to_reader(), commit(1))
+    assert table.dataset().to_table(filter=pc.field("v") == value).num_rows == 1
+    assert table.scan().filter(pl.col("v") == value).collect().height == 1
+
+
+def test_rows_from_before_a_column_came_are_found_by_its_absence(table: Table) -> None:
+    table.append(pa.table({"id": [1]}).to_reader(), commit(1))
+    table.append(pa.table({"id": [2], "late": ["x"]}).to_reader(), commit(2))
+    assert table.dataset().to_table(filter=pc.field("late").is_null()).column("id").to_pylist() == [1]
+    assert table.dataset().to_table(filter=pc.field("late").is_valid()).column("id").to_pylist() == [2]
+
+
+def test_a_column_with_a_dot_is_not_taken_for_a_field_of_another(table: Table) -> None:
+    table.append(pa.table({"a.b": [1, 2], "a": [{"b": 100}, {"b": 200}]}).to_reader(), commit(1))
+    table.append(pa.table({"a.b": [500], "a": [{"b": 900}]}).to_reader(), commit(2))
+    assert table.scan().filter(pl.col("a.b") == 1).collect().height == 1
+
+
 def test_a_large_write_becomes_several_files_of_several_groups(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files_module, "FILE_BYTES", 1 << 15)
     monkeypatch.setattr(files_module, "_GROUP_ROWS", 1_000)
@@ -130,6 +163,30 @@ def test_a_write_that_breaks_leaves_no_file(table: Table, monkeypatch: pytest.Mo
     assert files(table) == []
 
 
+def test_after_a_broken_write_nobody_goes_on_making_rows(table: Table) -> None:
+    ended = threading.Event()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            for _ in range(100_000):
+                yield pa.record_batch({"id": ["no number"]})
+        finally:
+            ended.set()
+
+    with pytest.raises(pa.ArrowInvalid) as caught:
+        files_module.Files(table.uri, {}).write(ahead(batches()), pa.schema([("id", pa.int64())]))
+    assert caught.traceback  # which holds on to whatever the error saw
+    assert ended.wait(10)
+
+
+def test_unknown_files_stay_where_retention_is_shorter_than_a_write_may_take(table: Table) -> None:
+    table.append(pa.table({"id": [1]}).to_reader(), commit(1))
+    for name in ("part-0.zstd.parquet", "part-1.zstd.parquet#1"):
+        (Path(table.uri) / name).write_bytes(b"half")
+    tend(table, keep=timedelta(0))
+    assert [name for name in files(table) if len(name) < 30] == ["part-0.zstd.parquet", "part-1.zstd.parquet#1"]
+
+
 def test_what_a_killed_write_left_goes_when_it_is_old(table: Table) -> None:
     table.append(pa.table({"id": [1]}).to_reader(), commit(1))
     for name in ("part-0.zstd.parquet", "part-1.zstd.parquet#1", "part-2.zstd.parquet", "part-3.zstd.parquet#1"):
@@ -146,6 +203,29 @@ def test_a_column_that_came_with_another_type_is_refused_by_name(table: Table) -
     with pytest.raises(LakeError, match="column amount holds double, and string came"):
         table.append(pa.table({"id": [1], "amount": ["1.5"]}).to_reader(), commit(2))
     assert table.rows() == 1
+
+
+def test_a_column_that_must_have_a_value_cannot_stay_away(table: Table) -> None:
+    whole = pa.schema([pa.field("id", pa.int64()), pa.field("must", pa.int64(), nullable=False)])
+    table.append(pa.Table.from_pydict({"id": [1], "must": [1]}, schema=whole).to_reader(), commit(1))
+    with pytest.raises(LakeError, match="column must must have a value"):
+        table.append(pa.table({"id": [2]}).to_reader(), commit(2))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp("ns"), pa.timestamp("s", "UTC"), pa.timestamp("us", "Europe/Berlin"), pa.timestamp("ms", "+00:00")], ids=str
+)
+def test_moments_of_every_kind_are_kept_to_the_microsecond(kind: pa.DataType, table: Table) -> None:
+    content = pa.table({"at": pa.array([1_700_000_000, None], pa.int64()).cast(kind), "in": pa.array([[1], []], pa.list_(kind))})
+    table.append(content.to_reader(), commit(1))
+    assert table.schema().field("at").type == pa.timestamp("us", None if kind.tz is None else "UTC")
+    assert table.dataset().to_table().num_rows == 2
+
+
+def test_a_column_without_any_value_yet_is_text(table: Table) -> None:
+    table.append(pa.table({"id": [1], "v": pa.nulls(1)}).to_reader(), commit(1))
+    table.append(pa.table({"id": [2], "v": ["x"]}).to_reader(), commit(2))
+    assert table.scan().sort("id").collect()["v"].to_list() == [None, "x"]
 
 
 def test_types_that_delta_lacks_become_the_nearest_that_it_has(table: Table) -> None:

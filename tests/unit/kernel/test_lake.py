@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pytest
 
 from pilothouse.kernel.errors import CommitConflict, ConfigError, DataRejected, LakeError
 from pilothouse.kernel.lake import Commit, Lake, Table
+from pilothouse.kernel.lake.translation import lake_error
 from pilothouse.kernel.versions import recording
 
 SCHEMA = pa.schema([pa.field("id", pa.int64()), pa.field("name", pa.string(), metadata={b"label": "Größe".encode()})])
@@ -71,6 +73,37 @@ def test_of_two_writers_that_start_from_the_same_state_one_wins(table: Table) ->
     with pytest.raises(CommitConflict):
         table.append(slow(), commit(2))
     assert table.scan().collect()["name"].sort().to_list() == ["a", "other"]
+
+
+@pytest.mark.parametrize("way", ["a new column", "a moment without a zone", "the first commit"])
+def test_a_writer_that_changes_the_table_does_not_overtake_another(way: str, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    if way != "the first commit":
+        table.append(rows((1, "a")), commit(1))
+    made = {"id": [2], "name": ["mine"]}
+    moment = pa.array([datetime(2026, 1, 1)], pa.timestamp("us"))  # noqa: DTZ001
+    content = pa.table({**made, **{"a new column": {"extra": [1]}, "a moment without a zone": {"at": moment}}.get(way, {})})
+    prepared = Table._prepared
+    sequence = 1 if way == "the first commit" else 2
+
+    def faster(self: Table, *args: Any, **kwargs: Any) -> pa.Schema:
+        """Somebody commits between our look at the table and our change of it."""
+        monkeypatch.setattr(Table, "_prepared", prepared)
+        table.append(rows((2, "other")), commit(sequence))
+        return prepared(self, *args, **kwargs)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        if way == "the first commit":
+            table.append(rows((2, "other")), commit(sequence))
+        yield from content.to_batches()
+
+    if way != "the first commit":
+        monkeypatch.setattr(Table, "_prepared", faster)
+    reader = pa.RecordBatchReader.from_batches(content.schema, batches())
+    with pytest.raises(CommitConflict):
+        table._write(reader, "overwrite" if "zone" in way else "append", commit(sequence).encode(), sequence)
+    names = table.scan().collect()["name"].to_list()
+    assert "other" in names
+    assert "mine" not in names
 
 
 def test_an_error_of_the_rows_producer_commits_nothing_and_comes_out_unchanged(table: Table) -> None:
@@ -150,13 +183,22 @@ def test_a_path_that_cannot_be_written_is_named_with_its_setting(tmp_path: Path)
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always-full device")
 def test_a_full_disk_is_a_transient_error_that_says_so() -> None:
-    from pilothouse.kernel.lake.translation import lake_error
-
     with pytest.raises(OSError, match="No space") as caught, Path("/dev/full").open("wb", buffering=0) as full:
         full.write(b"x")
     error = lake_error("lake/raw/x", caught.value)
     assert error.transient
     assert "disk is full" in str(error)
+
+
+def test_a_full_disk_is_told_though_closing_the_file_fails_too() -> None:
+    closing = OSError("Generic LocalFileSystem error")
+    closing.__context__ = OSError(28, "No space left on device")
+    assert lake_error("lake/raw/x", closing).transient
+
+
+def test_a_stream_whose_table_would_lie_inside_of_another_is_refused(lake: Lake) -> None:
+    with pytest.raises(ConfigError, match="slash"):
+        lake.raw("s4", "order/item")
 
 
 def test_row_order_of_a_frame_does_not_reach_the_digest(table: Table) -> None:
