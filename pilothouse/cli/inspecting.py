@@ -98,7 +98,7 @@ def query(
 
 @told_plainly
 def history(
-    table: Annotated[str, typer.Argument(help="Such as raw/s4/sales_order.")],
+    table: Annotated[str, typer.Argument(help="Such as raw/s4/sales_order or s4.sales_order.")],
     limit: Annotated[int, typer.Option("--limit", help="Versions to print, newest first.", min=1)] = 20,
     json_output: Json = False,  # noqa: FBT002 - typer
 ) -> None:
@@ -107,9 +107,10 @@ def history(
     Example: pilothouse history raw/s4/sales_order --limit 5
     """
     from pilothouse.kernel.lake import Commit
+    from pilothouse.kernel.lake.sql import table_called
 
     with open_platform() as platform:
-        entries = platform.lake.table(table).history(limit)
+        entries = table_called(platform.lake, table).history(limit)
     rows = []
     for entry in entries:
         commit, metrics = Commit.decode(entry), entry.get("operationMetrics", {})

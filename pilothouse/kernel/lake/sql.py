@@ -29,10 +29,11 @@ def query(lake: Lake, text: str, *, versions: Mapping[str, int] | None = None, a
     """The answer as an Arrow table. `versions` names versions by table; `as_of` takes each other table as it was then."""
     import duckdb
 
-    pinned = dict(versions or {})
     connection = duckdb.connect(":memory:")
     try:
         tables = {table.name: table for table in lake.tables()}
+        called = {name_in_sql(name): name for name in tables}
+        pinned = {called.get(name, name): version for name, version in (versions or {}).items()}
         for unknown in set(pinned) - set(tables):
             raise ConfigError(f"no table '{unknown}'", hint=f"there are {', '.join(tables) or 'none yet'}")
         named = [table for table in tables.values() if _named(table.name, text)]
@@ -58,6 +59,11 @@ def name_in_sql(table: str) -> str:
     """How analysts write the table's current rows, such as `s4.sales_order`."""
     parts = table.split("/")
     return f"{parts[1]}.{parts[2]}" if parts[0] == "raw" and len(parts) == 3 else f'"{table}"'
+
+
+def table_called(lake: Lake, name: str) -> Table:
+    """The table by its path or by its name in SQL, which are the two that `pilothouse tables` shows."""
+    return next((table for table in lake.tables() if name_in_sql(table.name) == name), lake.table(name))
 
 
 def _named(table: str, text: str) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.errors import ConfigError, LakeError
 from pilothouse.kernel.lake import Lake
-from pilothouse.kernel.lake.sql import query
+from pilothouse.kernel.lake.sql import query, table_called
 from pilothouse.kernel.versions import recording
 
 
@@ -52,3 +52,10 @@ def test_a_version_of_a_table_that_is_not_read_is_refused(lake: Lake) -> None:
     with pytest.raises(ConfigError, match="does not read 'raw/s4/order'") as caught:
         read(lake, "SELECT number FROM s4.order_item", raw__s4__order=0)
     assert caught.value.hint == "ask FROM s4.order"
+
+
+def test_a_table_may_be_called_as_in_sql(lake: Lake) -> None:
+    assert table_called(lake, "s4.order_item").name == table_called(lake, "raw/s4/order_item").name == "raw/s4/order_item"
+    assert query(lake, "SELECT number FROM s4.order", versions={"s4.order": 0})["number"].to_pylist() == [1]
+    with pytest.raises(LakeError, match=r"s4\.nothing: there is no such table"):
+        table_called(lake, "s4.nothing").history()
