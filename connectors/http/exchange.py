@@ -7,7 +7,7 @@ circle, is in `walk`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One request. `url` is absolute or relative to the client's base; `answers` are error statuses that the caller
-    wants to see as responses, such as 410 for an expired delta link."""
+    wants to see as responses, such as 410 for an expired delta link; `known` is what a pager has to know when the page comes."""
 
     url: str
     method: str = "GET"
@@ -30,6 +30,7 @@ class Request:
     expects: Expected = "json"
     answers: frozenset[int] = frozenset()
     repeatable: bool | None = None  # None: by method
+    known: Hashable = None
 
     @property
     def may_repeat(self) -> bool:
@@ -77,7 +78,7 @@ def walk(
     empty = 0
     request: Request | None = first
     while request is not None:
-        mark = hash((request.url, tuple(sorted(request.params.items()))))
+        mark = hash((request.url, tuple(sorted(request.params.items())), request.known))
         if mark in seen:
             raise SourceContractChanged(
                 f"{source}: the next links run in a circle: page {len(seen) + 1} is asked for with {request.url!r} again",

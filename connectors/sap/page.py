@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -23,6 +23,8 @@ class ODataPage(Page):
     rows: Sequence[bytes | msgspec.Raw] = field(repr=False)
     deletions: Sequence[bytes] = ()
     delta_link: str | None = None
+    marks: frozenset[int] = field(default=frozenset(), repr=False)  # of all rows that came; asked for where pages are counted
+    joined: bool = True  # whether it begins with a row that the page before has brought
 
     @property
     def synthetic(self) -> bool:
@@ -72,6 +74,13 @@ def open_page(response: Response, version: int, *, where: str, with_deletions: b
         rows=live,
         deletions=deletions,
     )
+
+
+def joined(page: ODataPage, before: frozenset[int]) -> ODataPage:
+    """The page without the rows that the page before has brought, and whether it goes on from there."""
+    marks = [hash(bytes(row)) for row in page.rows]
+    rows = [row for row, mark in zip(page.rows, marks, strict=True) if mark not in before]
+    return replace(page, rows=rows, marks=frozenset(marks), joined=not before or (bool(marks) and marks[0] in before))
 
 
 def _split(rows: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:

@@ -10,8 +10,8 @@ from functools import cached_property
 from connectors.http import HttpClient, Request, Response, prefetch, walk
 from connectors.sap.changes import clock_of
 from connectors.sap.metadata import ServiceShape, parse_metadata
-from connectors.sap.page import ODataPage, open_page
-from connectors.sap.pager import NextLink, SkipTop
+from connectors.sap.page import ODataPage, joined, open_page
+from connectors.sap.pager import NextLink, Reached, SkipTop
 from pilothouse.kernel.errors import SourceError
 
 EXPIRED = frozenset({400, 404, 410})  # 410 by the standard; older gateways say the same with the other two
@@ -53,8 +53,13 @@ class ODataService:
                 )
             return open_page(response, self.shape.version, where=where, with_deletions=tracking)
 
-        fetched = walk(request, pager, lambda each: self._client.fetch(each, opened), source=where)
-        return prefetch(fetched, self._ahead)
+        def fetch(each: Request) -> ODataPage:
+            page = self._client.fetch(each, opened)
+            if isinstance(pager, NextLink):
+                return page
+            return joined(page, each.known.marks if isinstance(each.known, Reached) else frozenset())
+
+        return prefetch(walk(request, pager, fetch, source=where), self._ahead)
 
     @cached_property
     def _metadata(self) -> Response:

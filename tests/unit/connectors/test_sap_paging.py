@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -11,8 +13,8 @@ from hypothesis import strategies as st
 
 from connectors.http import Request, Response, walk
 from connectors.sap.metadata import EntityShape, Property
-from connectors.sap.page import ODataPage
-from connectors.sap.pager import NextLink, SkipTop
+from connectors.sap.page import ODataPage, joined
+from connectors.sap.pager import NextLink, Reached, SkipTop
 from connectors.sap.query import address, literal, option, resolved, with_option
 from connectors.sap.tombstones import deleted_rows
 from pilothouse.kernel.errors import SourceContractChanged
@@ -21,8 +23,8 @@ SET = "sap/opu/odata/sap/API_X;v=0002/A_Orders"
 TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 
 
-def page(count: int = 1, next_link: str | None = None) -> ODataPage:
-    return ODataPage(response=Response(status=200, headers={}, body=b"", url="u"), count=count, next_link=next_link, rows=[])
+def page(rows: int = 1, next_link: str | None = None) -> ODataPage:
+    return ODataPage(response=Response(status=200, headers={}, body=b"", url="u"), count=rows, next_link=next_link, rows=[])
 
 
 @pytest.mark.parametrize(
@@ -52,19 +54,54 @@ def test_a_link_to_itself_is_a_changed_contract(link: str) -> None:
         NextLink().next(Request(url=f"{SET}?$skiptoken=5"), page(next_link=link))
 
 
+def counted(rows: list[int], request: Request, *, cap: int, top: int) -> ODataPage:
+    """What a server that holds these rows answers to a counted read, which may cap its pages."""
+    skip = int(option(request.url, "$skip") or 0)
+    came = rows[skip : skip + min(top, cap)]
+    link = "more" if cap < top and skip + len(came) < len(rows) else None
+    known = request.known.marks if isinstance(request.known, Reached) else frozenset()
+    return joined(replace(page(len(came), link), rows=[str(row).encode() for row in came]), known)
+
+
 @settings(deadline=None)
 @given(total=st.integers(0, 60), top=st.integers(1, 20), cap=st.integers(1, 20))
 def test_counting_reads_every_row_once_even_if_the_server_caps_a_page(total: int, top: int, cap: int) -> None:
-    read: list[int] = []
+    rows, first = list(range(total)), Request(url=address(SET, {"$top": str(top)}))
+    pages = walk(first, SkipTop(), lambda each: counted(rows, each, cap=cap, top=top), source="s4")
+    assert [int(row) for each in pages for row in each.rows] == list(range(total))
+
+
+@settings(deadline=None, max_examples=300)
+@given(total=st.integers(0, 60), top=st.integers(2, 20), fates=st.lists(st.tuples(st.integers(0, 59), st.booleans()), max_size=30))
+def test_counting_misses_no_row_while_others_are_deleted_or_move_to_the_end(total: int, top: int, fates: list[tuple[int, bool]]) -> None:
+    rows, waiting = list(range(total)), list(fates)
+    touched: set[int] = set()
 
     def fetch(request: Request) -> ODataPage:
-        skip, limit = int(option(request.url, "$skip") or 0), min(top, cap)
-        rows = range(skip, min(total, skip + limit))
-        read.extend(rows)
-        return page(count=len(rows), next_link="more" if cap < top and skip + limit < total else None)
+        found = counted(rows, request, cap=top, top=top)
+        for row, moves in [waiting.pop() for _ in range(min(3, len(waiting)))]:  # the enterprise lives on between two pages
+            if row in rows:
+                touched.add(row)
+                rows.remove(row)
+                if moves:
+                    rows.append(row + 1_000)  # as it is now
+        return found
 
-    list(walk(Request(url=address(SET, {"$top": str(top)})), SkipTop(), fetch, source="s4"))
-    assert read == list(range(total))
+    read = [int(row) for each in walk(Request(url=address(SET, {"$top": str(top)})), SkipTop(), fetch, source="s4") for row in each.rows]
+    assert set(range(total)) - touched <= set(read)
+
+
+def test_pages_that_never_hang_together_are_a_changed_contract() -> None:
+    numbers = count()
+    with pytest.raises(SourceContractChanged, match="do not hang together"):
+        list(
+            walk(
+                Request(url=address(SET, {"$top": "5"})),
+                SkipTop(most_returns=3),
+                lambda each: counted([next(numbers) for _ in range(50)], each, cap=5, top=5),
+                source="s4",
+            )
+        )
 
 
 @settings(deadline=None)
