@@ -31,6 +31,11 @@ class Reached:
     marks: frozenset[int] = frozenset()
     returns: int = 0
 
+    @classmethod
+    def of(cls, request: Request) -> Reached:
+        """What the request was made with; of a first request nothing."""
+        return request.known if isinstance(request.known, cls) else cls()
+
 
 @dataclass(frozen=True)
 class SkipTop:
@@ -48,14 +53,14 @@ class SkipTop:
     def next(self, request: Request, page: ODataPage) -> Request | None:
         """The request for what comes after the rows read so far."""
         top, skip = int(option(request.url, "$top") or 0), int(option(request.url, "$skip") or 0)
-        reached = request.known if isinstance(request.known, Reached) else Reached()
+        reached = Reached.of(request)
         if skip and not page.joined:
             if reached.returns >= self.most_returns:
                 raise SourceContractChanged(
                     f"{request.url}: the pages do not hang together, though they were asked for in order {reached.returns:,} times",
                     hint='does the service keep to $orderby? let it page by itself (paging = "server")',
                 )
-            back, known = max(0, skip - max(1, top // 2)), replace(reached, returns=reached.returns + 1)
+            back, known = max(0, skip - max(1, len(reached.marks) // 2)), replace(reached, returns=reached.returns + 1)
             return replace(request, url=with_option(request.url, "$skip", str(back)), known=known)
         if page.count == 0 or (page.count < top and page.next_link is None):
             return None

@@ -55,9 +55,7 @@ class ODataService:
 
         def fetch(each: Request) -> ODataPage:
             page = self._client.fetch(each, opened)
-            if isinstance(pager, NextLink):
-                return page
-            return joined(page, each.known.marks if isinstance(each.known, Reached) else frozenset())
+            return page if isinstance(pager, NextLink) else joined(page, Reached.of(each).marks)
 
         return prefetch(walk(request, pager, fetch, source=where), self._ahead)
 

@@ -1,7 +1,7 @@
 """The Parquet files of a table: written here, and made part of the table by the commit that names them.
 
 delta-rs could write them too, but takes every batch through a query plan of its own: 1.5 core-seconds for a million rows
-of 23 columns, where Arrow's writer takes 0.9 and makes smaller files. It also cuts the greatest value of a moment down to
+of 23 columns, where Arrow's writer takes 0.7 and makes smaller files. It also cuts the greatest value of a moment down to
 the millisecond, below the value itself. What a broken write leaves behind is named by no commit; `upkeep` removes it.
 """
 
