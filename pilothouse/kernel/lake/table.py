@@ -184,7 +184,7 @@ class Table:
             if delta is not None:
                 if sequence is not None:
                     self._refuse_taken(delta, sequence)
-                schema = self._prepared(delta, schema, grows=mode == "append")
+                schema = self._grown(delta, schema) if mode == "append" else self._admitting(delta, schema)
             added = Files(self.uri, self._options).write(ahead(rows), schema)
             properties = CommitProperties(
                 custom_metadata={**metadata, "operationMetrics": {"num_added_rows": row_count(added)}},
@@ -219,16 +219,18 @@ class Table:
                 f"{self.name}: batch {sequence} is already committed", hint="another sync was faster; sync again to read what is new"
             )
 
-    def _prepared(self, delta: DeltaTable, schema: pa.Schema, *, grows: bool) -> pa.Schema:
-        """Make the table ready for rows of this schema, by a commit of its own where it needs new columns or features; returns
-        the schema for the rows' files. A crash after it leaves columns without values, which the retry then fills."""
-        if not grows:
-            features = delta.protocol().reader_features or []
-            if _NO_ZONE not in features and any(_without_zone(field.type) for field in schema):
-                delta.alter.add_feature(
-                    TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True, commit_properties=_NO_RETRY
-                )
-            return schema
+    def _admitting(self, delta: DeltaTable, schema: pa.Schema) -> pa.Schema:
+        """Let the table hold moments without a zone where the new rows have some: a feature, and a commit of its own."""
+        features = delta.protocol().reader_features or []
+        if _NO_ZONE not in features and any(_without_zone(field.type) for field in schema):
+            delta.alter.add_feature(
+                TableFeatures.TimestampWithoutTimezone, allow_protocol_versions_increase=True, commit_properties=_NO_RETRY
+            )
+        return schema
+
+    def _grown(self, delta: DeltaTable, schema: pa.Schema) -> pa.Schema:
+        """Add the columns that the table lacks, by a commit of its own; returns the schema for the rows' files. A crash after it
+        leaves columns without values, which the retry then fills."""
         there = pa.schema(delta.schema().to_arrow())
         for field in schema:
             if field.name in there.names and not field.type.equals(there.field(field.name).type):

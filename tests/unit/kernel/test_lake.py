@@ -82,14 +82,16 @@ def test_a_writer_that_changes_the_table_does_not_overtake_another(way: str, tab
     made = {"id": [2], "name": ["mine"]}
     moment = pa.array([datetime(2026, 1, 1)], pa.timestamp("us"))  # noqa: DTZ001
     content = pa.table({**made, **{"a new column": {"extra": [1]}, "a moment without a zone": {"at": moment}}.get(way, {})})
-    prepared = Table._prepared
+    change = "_admitting" if "zone" in way else "_grown"
+    changed = getattr(Table, change)
     sequence = 1 if way == "the first commit" else 2
 
     def faster(self: Table, *args: Any, **kwargs: Any) -> pa.Schema:
         """Somebody commits between our look at the table and our change of it."""
-        monkeypatch.setattr(Table, "_prepared", prepared)
+        monkeypatch.setattr(Table, change, changed)
         table.append(rows((2, "other")), commit(sequence))
-        return prepared(self, *args, **kwargs)
+        schema: pa.Schema = changed(self, *args, **kwargs)
+        return schema
 
     def batches() -> Iterator[pa.RecordBatch]:
         if way == "the first commit":
@@ -97,7 +99,7 @@ def test_a_writer_that_changes_the_table_does_not_overtake_another(way: str, tab
         yield from content.to_batches()
 
     if way != "the first commit":
-        monkeypatch.setattr(Table, "_prepared", faster)
+        monkeypatch.setattr(Table, change, faster)
     reader = pa.RecordBatchReader.from_batches(content.schema, batches())
     with pytest.raises(CommitConflict):
         table._write(reader, "overwrite" if "zone" in way else "append", commit(sequence).encode(), sequence)
