@@ -8,6 +8,7 @@ import typer
 
 from pilothouse import __version__
 from pilothouse.cli import inspecting, quarantine, running
+from pilothouse.kernel.log import configure
 
 app = typer.Typer(
     name="pilothouse",
@@ -33,6 +34,7 @@ def root(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,  # noqa: FBT002
 ) -> None:
     """Rewind any decision to the exact rows, models and prompts behind it."""
+    configure(level="WARNING")  # to stderr: what a command prints is its answer and nothing else
 
 
 def main() -> None:

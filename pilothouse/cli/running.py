@@ -95,11 +95,9 @@ def up(
 
     Example: pilothouse up --once
     """
-    from pilothouse.kernel.log import configure
     from pilothouse.kernel.settings import load, project_file
     from pilothouse.local.stack import Stack, running
 
-    configure(level="WARNING")
     began = time.monotonic()
     project = project_file()
     settings = load(project, running=False)
@@ -137,9 +135,6 @@ def sync(
 
     Example: pilothouse sync s4/sales_order crm
     """
-    from pilothouse.kernel.log import configure
-
-    configure(level="WARNING")
     wanted: dict[str, list[str]] = {}
     with open_platform() as platform:
         for target in targets or list(platform.sources):
