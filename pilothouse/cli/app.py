@@ -31,7 +31,7 @@ def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,  # noqa: FBT002
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")] = False,  # noqa: ARG001, FBT002 - typer's
 ) -> None:
     """Rewind any decision to the exact rows, models and prompts behind it."""
     configure(level="WARNING")  # to stderr: what a command prints is its answer and nothing else
