@@ -47,6 +47,14 @@ class LakeSettings(_Section):
     keep: timedelta = Field(timedelta(days=30), description="how long a version that nothing points to can be read")
 
 
+class TableSettings(_Section):
+    """How tables are made by SQL."""
+
+    every: timedelta = Field(timedelta(minutes=2), description="how often is looked whether one is out of date")
+    memory: str = Field("4GB", description="what DuckDB may use before it spills to disk")
+    threads: int = Field(2, ge=1, description="how many models are built side by side")
+
+
 class PortSettings(_Section):
     """Where `pilothouse up` listens on loopback. A taken port is replaced by a free one, and says so."""
 
@@ -113,6 +121,7 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".pilothouse"), description="where everything lives that runs on this machine")
     database: DatabaseSettings = DatabaseSettings()
     lake: LakeSettings = LakeSettings()
+    tables: TableSettings = TableSettings()
     ports: PortSettings = PortSettings()
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)

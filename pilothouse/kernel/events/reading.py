@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -28,7 +29,7 @@ def rows_between(connection: sa.Connection, after: int, through: int, limit: int
             "patterns": [_pattern(t) for t in topics if t.endswith(".*")],
         }
     query = f"{_ROWS}{_MATCHING if topics else ''} ORDER BY id LIMIT :limit"
-    rows = connection.execute(sa.text(query), values).all()
+    rows: Sequence[Any] = connection.execute(sa.text(query), values).all()
     return [Event(topic, key, _from_json(payload), correlation_id, at, number) for number, topic, key, payload, correlation_id, at in rows]
 
 

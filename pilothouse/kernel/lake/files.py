@@ -77,7 +77,7 @@ class Files:
         """Write the rows under this schema (of `delta_schema`); all files are complete when it returns, and gone when it raises."""
         if "://" not in self.uri:
             Path(self.uri).mkdir(parents=True, exist_ok=True)
-        filesystem = pafs.PyFileSystem(DeltaStorageHandler(self.uri, self.options or None))
+        filesystem = self._filesystem()
         names: list[str] = []
         added: list[AddAction] = []
         groups = _row_groups(rows, schema)
@@ -88,13 +88,24 @@ class Files:
                 statistics = _statistics(metadata, schema)
                 added.append(AddAction(names[-1], size, {}, int(time.time() * 1000), data_change=True, stats=statistics))
         except BaseException:
-            with suppress(OSError):  # a store that is away is not asked once more for every file
-                for name in names:
-                    filesystem.delete_file(name)
+            self._delete(names)
             raise
         finally:
             groups.close()  # or the rows' producer would go on for as long as somebody looks at the error
         return added
+
+    def discard(self, added: Iterable[AddAction]) -> None:
+        """Remove files that no commit is going to name."""
+        self._delete([action.path for action in added])
+
+    def _filesystem(self) -> pafs.FileSystem:
+        return pafs.PyFileSystem(DeltaStorageHandler(self.uri, self.options or None))
+
+    def _delete(self, names: Iterable[str]) -> None:
+        filesystem = self._filesystem()
+        with suppress(OSError):  # a store that is away is not asked once more for every file
+            for name in names:
+                filesystem.delete_file(name)
 
 
 def discard_unfinished(uri: str, before: datetime) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -41,6 +42,7 @@ class Pins:
         held: dict[str, set[int]] = defaultdict(set)
         living = sa.or_(pins.c.until.is_(None), pins.c.until > sa.func.now())
         with self._database.reading() as connection:
-            for table, version in connection.execute(sa.select(pins.c.table_uri, pins.c.version).where(living)):
+            found: Sequence[Any] = connection.execute(sa.select(pins.c.table_uri, pins.c.version).where(living)).all()
+            for table, version in found:
                 held[table].add(version)
         return {table: frozenset(versions) for table, versions in held.items()}

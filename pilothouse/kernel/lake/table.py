@@ -10,17 +10,15 @@ two writers at once the store lets one win. Every read names a version and recor
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as pds
+import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, TableFeatures, Transaction
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import create_table_with_add_actions
@@ -28,14 +26,20 @@ from deltalake.transaction import create_table_with_add_actions
 from pilothouse.kernel.ahead import ahead
 from pilothouse.kernel.errors import CommitConflict, LakeError
 from pilothouse.kernel.lake.commit import TRANSACTION, Commit, encode_schema
+from pilothouse.kernel.lake.digest import KEY as DIGEST
+from pilothouse.kernel.lake.digest import Digest
 from pilothouse.kernel.lake.files import Files, delta_schema, row_count
-from pilothouse.kernel.lake.identity import row_hashes
 from pilothouse.kernel.lake.translation import translated
 from pilothouse.kernel.versions import Pinned, note_read, note_written
 
 _NO_ZONE = "timestampNtz"  # the feature that a table needs for moments without a time zone
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 _NO_RETRY = CommitProperties(max_commit_retries=0)  # who was faster has changed what this commit was made for
+_GONE = "_gone"  # the column that tells a merge which rows to take out
+_RECENT = 20  # commits in which the last one of rows is looked for
+_OF_ROWS = frozenset({"WRITE", "MERGE", "DELETE", "UPDATE", "CREATE TABLE", "CREATE TABLE AS SELECT"})
+# Which columns delta-rs keeps bounds of in files that a merge writes: it cuts those of moments below their value.
+_INDEXED = "delta.dataSkippingStatsColumns"
 _PROPERTIES: Mapping[str, str | None] = {
     "delta.enableDeletionVectors": "false",  # delta-rs cannot read them into Arrow
     "delta.enableExpiredLogCleanup": "false",  # the log is cut by `upkeep` alone, which knows what is pinned
@@ -77,6 +81,11 @@ class Table:
         """The newest version."""
         return int(self.delta().version())
 
+    def content_version(self) -> int:
+        """The version since which the table says what it says now: upkeep commits too, and changes no row."""
+        entries = self.history(_RECENT)
+        return int(next((entry["version"] for entry in entries if entry.get("operation") in _OF_ROWS), entries[-1]["version"]))
+
     def schema(self, version: int | None = None) -> pa.Schema:
         """The Arrow schema, with the field metadata that sources gave."""
         schema: pa.Schema = pa.schema(self.delta(version).schema().to_arrow())
@@ -96,11 +105,7 @@ class Table:
         """The rows at a version as an Arrow dataset, recorded like any read: what DuckDB scans lazily."""
         delta = self.delta(version)
         note_read(self._pinned(delta))
-        found = delta.to_pyarrow_dataset()
-        # Without delta-rs' idea of what each file holds: to it, a bound that is not told is a bound that nothing meets, and rows
-        # would be missing. The files' own statistics still let a reader skip.
-        files = [found.format.make_fragment(each.path, each.filesystem) for each in found.get_fragments()]
-        return pds.FileSystemDataset(files, found.schema, found.format, found.filesystem)
+        return _dataset(list(_fragments(delta).values()), delta.to_pyarrow_dataset().schema)
 
     def version_at(self, moment: datetime) -> int:
         """The version that was the newest at a moment; LakeError where the table did not exist yet."""
@@ -138,23 +143,54 @@ class Table:
 
     def append(self, rows: pa.RecordBatchReader, commit: Commit) -> Pinned:
         """Add rows under their commit: all of them, or none. CommitConflict where the sequence is taken."""
-        return self._write(rows, "append", commit.encode(), commit.sequence)
+        return self._written(rows, "append", commit)
 
-    def replace(self, rows: pa.RecordBatchReader, metadata: Mapping[str, str] | None = None) -> Pinned:
+    def replace(self, rows: pa.RecordBatchReader, metadata: Mapping[str, str] | None = None, *, key: Sequence[str] = ()) -> Pinned:
         """Make these rows the table. Equal content (whatever its order) publishes no new version.
 
-        Whether anything changed is known only after the last row, so rows wait in a file, not in memory.
+        Whether anything changed is known only after the last row: its files are written by then, and the commit that would
+        have named them is what is left out. `key` names the columns by which rows of the table will be looked up.
         """
-        with tempfile.TemporaryFile(prefix="pilothouse-replace-") as spill:
-            digest = _Digest(rows.schema)
-            with pa.ipc.new_stream(spill, rows.schema) as writer:
-                for batch in rows:
-                    digest.add(pl.DataFrame(pl.from_arrow(batch)))
-                    writer.write_batch(batch)
-            if self.exists() and self._digest_kept() == digest.hexdigest():
-                return self.pinned()
-            spill.seek(0)
-            return self._write(pa.ipc.open_stream(spill), "overwrite", {**(metadata or {}), "digest": digest.hexdigest()})
+        digest = Digest.of(delta_schema(rows.schema))
+        counted = pa.RecordBatchReader.from_batches(rows.schema, digest.counting(rows))
+
+        def news() -> Mapping[str, str] | None:
+            return None if self.exists() and self._told_digest() == digest else {**(metadata or {}), **digest.as_metadata()}
+
+        written = self._write(counted, "overwrite", news, key=key)
+        return written or self.pinned()
+
+    def merge(self, key: Sequence[str], removed: pa.Table, added: pa.Table, metadata: Mapping[str, str] | None = None) -> Pinned:
+        """Take rows out and put rows in, by one commit that rewrites only the files they are in. A key that is in both is a row
+        that changed. Both are whole rows: what the table says as a whole (`digest`) follows from them without reading it."""
+        delta = self.delta()
+        digest = (self._told_digest() or self._measured()).without(removed).including(added)
+        gone = removed.select(key).join(added.select(key), list(key), join_type="left anti")
+        source = pa.concat_tables(
+            [
+                added.append_column(_GONE, pa.repeat(False, added.num_rows)),  # noqa: FBT003 - a value
+                gone.append_column(_GONE, pa.repeat(True, gone.num_rows)),  # noqa: FBT003 - a value
+            ],
+            promote_options="default",
+        )
+        with translated(self.uri):
+            written = replace(self._pinned(delta), version=str(delta.version() + 1))
+            (
+                delta.merge(
+                    source.cast(_nullable(source.schema)),
+                    " AND ".join(f'target."{name}" = source."{name}"' for name in key),
+                    source_alias="source",
+                    target_alias="target",
+                    commit_properties=CommitProperties(custom_metadata={**(metadata or {}), **digest.as_metadata()}, max_commit_retries=0),
+                    post_commithook_properties=_AFTER_COMMIT,
+                )
+                .when_matched_delete(f"source.{_GONE}")
+                .when_matched_update_all(except_cols=[_GONE])
+                .when_not_matched_insert_all(f"NOT source.{_GONE}", except_cols=[_GONE])
+                .execute()
+            )
+        note_written(written)
+        return written
 
     def retype(self, content: pa.Schema, last: Commit) -> Pinned:
         """Write every row anew under wider types of its content columns: Delta cannot widen a column in place. The commit
@@ -163,21 +199,42 @@ class Table:
         schema = pa.schema([kept.field(field.name) if field.name in kept.names else field for field in self.schema()])
         rows = (batch for frame in self.scan().collect_batches() for batch in frame.to_arrow().cast(schema).to_batches())
         commit = replace(last, sequence=last.sequence + 1, batch_id=f"{last.batch_id}, retyped", contract=encode_schema(content))
-        return self._write(pa.RecordBatchReader.from_batches(schema, rows), "overwrite", commit.encode(), commit.sequence)
+        return self._written(pa.RecordBatchReader.from_batches(schema, rows), "overwrite", commit)
+
+    def _written(self, rows: pa.RecordBatchReader, mode: Literal["append", "overwrite"], commit: Commit) -> Pinned:
+        written = self._write(rows, mode, commit.encode, commit.sequence)
+        assert written is not None
+        return written
 
     def digest(self, version: int | None = None, columns: list[str] | None = None) -> str:
         """What the rows say, whatever their order and files: equal digests, equal content."""
-        scan = self.scan(version)
-        names = columns or scan.collect_schema().names()
-        digest = _Digest(self.schema(version))
-        for frame in scan.select(names).collect_batches(chunk_size=200_000):
-            digest.add(frame)
-        return digest.hexdigest()
+        return self._measured(version, columns).hexdigest()
+
+    def difference(self, since: int, version: int | None = None) -> tuple[Any, Any]:
+        """The files that a version lost and gained against an earlier one, as two Arrow datasets: every row that changed between
+        the two is in them, among others that a rewrite of their file brought along. LakeError where one is gone."""
+        before, now = self.delta(since), self.delta(version)
+        note_read(self._pinned(now))
+        if before.metadata().id != now.metadata().id:
+            raise LakeError(f"{self.name}: version {since} is of an earlier table of that name", hint="read the table as a whole")
+        old, new = _fragments(before), _fragments(now)
+        lost, gained = ([fragment for path, fragment in one.items() if path not in other] for one, other in ((old, new), (new, old)))
+        for fragment in lost:
+            if fragment.filesystem.get_file_info(fragment.path).type == pafs.FileType.NotFound:
+                raise LakeError(f"{self.name}: version {since} has expired", hint="read the table as a whole")
+        schema = now.to_pyarrow_dataset().schema
+        return _dataset(lost, schema), _dataset(gained, schema)
 
     def _write(
-        self, rows: pa.RecordBatchReader, mode: Literal["append", "overwrite"], metadata: Mapping[str, Any], sequence: int | None = None
-    ) -> Pinned:
-        """Write the rows to files while more of them are made, then commit the files. A sequence is committed once."""
+        self,
+        rows: pa.RecordBatchReader,
+        mode: Literal["append", "overwrite"],
+        told: Callable[[], Mapping[str, Any] | None],
+        sequence: int | None = None,
+        key: Sequence[str] = (),
+    ) -> Pinned | None:
+        """Write the rows to files while more of them are made, then commit the files. A sequence is committed once. What the commit
+        tells is asked when all rows are written; None means that there is nothing to commit."""
         delta = self.delta() if self.exists() else None  # opened once: every opening reads the log
         with translated(self.uri):
             schema = delta_schema(rows.schema)
@@ -185,7 +242,12 @@ class Table:
                 if sequence is not None:
                     self._refuse_taken(delta, sequence)
                 schema = self._grown(delta, schema) if mode == "append" else self._admitting(delta, schema)
-            added = Files(self.uri, self._options).write(ahead(rows), schema)
+            files = Files(self.uri, self._options)
+            added = files.write(ahead(rows), schema)
+            metadata = told()
+            if metadata is None:
+                files.discard(added)
+                return None
             properties = CommitProperties(
                 custom_metadata={**metadata, "operationMetrics": {"num_added_rows": row_count(added)}},
                 app_transactions=None if sequence is None else [Transaction(TRANSACTION, sequence)],
@@ -196,7 +258,7 @@ class Table:
                     self.uri,
                     Schema.from_arrow(schema),
                     added,
-                    configuration=_PROPERTIES,
+                    configuration={**_PROPERTIES, **({_INDEXED: ",".join(key)} if key else {})},
                     storage_options=self._options or None,
                     commit_properties=properties,
                     post_commithook_properties=_AFTER_COMMIT,
@@ -247,10 +309,21 @@ class Table:
         # The table's own description of a column stays, whatever the source says of it today; that stands in the commit's contract.
         return pa.schema([field if field.name not in there.names else there.field(field.name) for field in schema])
 
-    def _digest_kept(self) -> str | None:
-        entry = next(iter(self.history(1)), {})
-        kept = entry.get("digest")
-        return str(kept) if kept is not None else None
+    def _told_digest(self) -> Digest | None:
+        """The digest that the newest commit of rows tells; upkeep may have committed since, and changes no content."""
+        for entry in self.history(_RECENT):
+            if DIGEST in entry:
+                return Digest.from_metadata(entry, pa.schema(self.delta().schema().to_arrow()))
+            if entry.get("operation") in _OF_ROWS:
+                return None
+        return None
+
+    def _measured(self, version: int | None = None, columns: list[str] | None = None) -> Digest:
+        scan = self.scan(version)
+        digest = Digest.of(self.schema(version))
+        for frame in scan.select(columns or scan.collect_schema().names()).collect_batches(chunk_size=200_000):
+            digest.add(frame)
+        return digest
 
     def _pinned(self, delta: DeltaTable) -> Pinned:
         return Pinned("table", self.name, str(delta.version()), str(delta.metadata().id))
@@ -262,16 +335,18 @@ def _without_zone(kind: pa.DataType) -> bool:
     return any(_without_zone(kind.field(number).type) for number in range(kind.num_fields))
 
 
-class _Digest:
-    """Sum of row hashes in two words, so that order does not matter, over the schema's names and types."""
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(nullable=True) for field in schema])
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self._words = np.zeros(3, dtype=np.uint64)
-        self._schema = "|".join(sorted(f"{field.name}:{field.type}" for field in schema))
 
-    def add(self, frame: pl.DataFrame) -> None:
-        hashes = row_hashes(frame)
-        self._words += np.array([hashes.high.sum(dtype=np.uint64), hashes.low.sum(dtype=np.uint64), len(hashes)], dtype=np.uint64)
+def _fragments(delta: DeltaTable) -> dict[str, Any]:
+    """The files of a version by path, without delta-rs' idea of what each holds: to it, a bound that is not told is a bound that
+    nothing meets, and rows would be missing. The files' own statistics still let a reader skip."""
+    found = delta.to_pyarrow_dataset()
+    return {each.path: found.format.make_fragment(each.path, each.filesystem) for each in found.get_fragments()}
 
-    def hexdigest(self) -> str:
-        return hashlib.sha256(self._schema.encode() + self._words.tobytes()).hexdigest()
+
+def _dataset(files: list[Any], schema: pa.Schema) -> Any:
+    if not files:
+        return pds.dataset(schema.empty_table())
+    return pds.FileSystemDataset(files, schema, pds.ParquetFileFormat(), files[0].filesystem)

@@ -241,7 +241,7 @@ class Cutter:
     """A wire to the server that is cut when the answer to the rows comes back: committed, and nobody was told."""
 
     def __init__(self, url: str) -> None:
-        self.server = (urlsplit(url).hostname, urlsplit(url).port)
+        self.server = (urlsplit(url).hostname or "", urlsplit(url).port or 0)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = url.replace(f":{self.server[1]}/", f":{self.listener.getsockname()[1]}/")
         self.cuts = 0

@@ -1,0 +1,57 @@
+{#-
+    An incremental model makes only the rows that a change of its inputs can have touched, and makes them by the same text
+    as all rows. Which inputs changed is known from the versions that the model was last made of (law 1), so nothing is
+    guessed from clocks: `changed('stg_x')` is every row of that input, before and after, that is not the same as it was then.
+
+    The query of `touched_alone` names the keys of the rows that may be different now. More of them cost time; one too few is a
+    wrong table, which is why tests compare every incremental model with its full rebuild.
+-#}
+
+{% macro is_incremental_build() -%}
+    {{ return(execute and model.name in var('incremental', [])) }}
+{%- endmacro %}
+
+{% macro changed(input) -%}
+    changes.{{ adapter.quote(model.name ~ '__' ~ input) }}
+{%- endmacro %}
+
+{#- Note the keys of the rows that are made anew: those among them that come out no more are taken out of the table. -#}
+{% macro touch(query) -%}
+    {%- set touched = this.incorporate(path={'identifier': this.identifier ~ '__touched'}) -%}
+    {%- set key = model.config.meta.key | join(', ') -%}
+    {%- do run_query('create or replace table ' ~ touched ~ ' as select distinct ' ~ key ~ ' from (' ~ query ~ ') as touched') -%}
+    {{ return('select ' ~ key ~ ' from ' ~ touched) }}
+{%- endmacro %}
+
+{% macro touched_alone(columns, query) -%}
+    {%- if is_incremental_build() -%}
+        ({{ columns | join(', ') }}) in ({{ touch(query) }})
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{#- The same where a change touches whole groups of rows, such as all of a firm: the query names groups instead of keys. -#}
+{% macro touched_groups(columns, query) -%}
+    {%- if is_incremental_build() -%}
+        {%- set group = '(' ~ columns | join(', ') ~ ')' -%}
+        {%- do touch('select * from before.' ~ adapter.quote(model.name) ~ ' where ' ~ group ~ ' in (' ~ query ~ ')') -%}
+        {{ group }} in ({{ query }})
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{#- After a model made its touched rows alone: put the others beside them, so that whoever reads it here, tests among them, sees all. -#}
+{% macro completed() -%}
+    {%- if is_incremental_build() -%}
+        {%- set key = model.config.meta.key | join(', ') -%}
+        {%- set made = this.incorporate(path={'identifier': this.identifier ~ '__made'}) -%}
+        {%- set touched = this.incorporate(path={'identifier': this.identifier ~ '__touched'}) -%}
+        alter table {{ this }} rename to {{ adapter.quote(made.identifier) }};
+        create view {{ this }} as
+        select * from before.{{ adapter.quote(model.name) }} where ({{ key }}) not in (select ({{ key }}) from {{ touched }})
+        union all
+        select * from {{ made }};
+    {%- endif -%}
+{%- endmacro %}

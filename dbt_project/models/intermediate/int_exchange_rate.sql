@@ -1,0 +1,22 @@
+{#- A rate for every day: banks publish none on weekends and holidays, when the last one goes on to hold, for a week at most. -#}
+with days_after as (
+    select 0 as days union all select 1 union all select 2 union all select 3 union all select 4 union all select 5 union all select 6
+),
+
+held as (
+    select
+        rate.currency,
+        cast({{ dbt.dateadd('day', 'days_after.days', 'rate.rated_on') }} as date) as day,
+        rate.per_eur,
+        row_number() over (
+            partition by rate.currency, cast({{ dbt.dateadd('day', 'days_after.days', 'rate.rated_on') }} as date)
+            order by rate.rated_on desc
+        ) as age,
+        rate._synthetic
+    from {{ ref('stg_bureau__exchange_rate') }} as rate
+    cross join days_after
+)
+
+select currency, day, per_eur, _synthetic
+from held
+where age = 1

@@ -1,0 +1,28 @@
+{#- Who stands above a firm: its owners, their owners, and theirs. -#}
+with direct as (
+    select owned_firm_id as firm_id, owner_firm_id, _synthetic
+    from {{ ref('fct_ownership') }}
+),
+
+second as (
+    select direct.firm_id, above.owner_firm_id, (direct._synthetic or above._synthetic) as _synthetic
+    from direct
+    inner join direct as above on direct.owner_firm_id = above.firm_id
+),
+
+third as (
+    select second.firm_id, above.owner_firm_id, (second._synthetic or above._synthetic) as _synthetic
+    from second
+    inner join direct as above on second.owner_firm_id = above.firm_id
+)
+
+select firm_id, owner_firm_id, {{ any_synthetic('_synthetic') }} as _synthetic
+from (
+    select * from direct
+    union all
+    select * from second
+    union all
+    select * from third
+) as every_level
+where firm_id <> owner_firm_id
+group by firm_id, owner_firm_id

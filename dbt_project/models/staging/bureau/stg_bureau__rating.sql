@@ -1,0 +1,20 @@
+select
+    rating_id,
+    bureau_id,
+    firm_name as name,
+    street,
+    postal_code,
+    city,
+    country,
+    tax_number,
+    industry,
+    rating_grade as grade,
+    score,
+    credit_limit_eur,
+    rated_on,
+    is_current,
+    _row_id,
+    _changed_at,
+    _seen_at,
+    _synthetic
+from {{ current_rows('bureau', 'credit_rating', {'rating_id': 'rating_id'}) }} as current_row

@@ -1,0 +1,21 @@
+select
+    Id as case_id,
+    CaseNumber as case_number,
+    AccountId as account_id,
+    ContactId as contact_id,
+    Subject as subject,
+    Type as case_type,
+    Reason as reason,
+    Status as status,
+    Priority as priority,
+    Origin as origin,
+    IsClosed as is_closed,
+    IsEscalated as is_escalated,
+    CreatedDate as opened_at,
+    ClosedDate as closed_at,
+    LastModifiedDate as changed_at,
+    _row_id,
+    _changed_at,
+    _seen_at,
+    _synthetic
+from {{ current_rows('crm', 'case', {'case_id': 'Id'}) }} as current_row

@@ -1,0 +1,23 @@
+select
+    BusinessPartner as partner_id,
+    {{ said('Customer') }} as customer_id,
+    {{ said('Supplier') }} as supplier_id,
+    BusinessPartnerCategory as category,
+    BusinessPartnerFullName as name,
+    {{ said('OrganizationBPName1') }} as name_1,
+    {{ said('OrganizationBPName2') }} as name_2,
+    {{ said('SearchTerm1') }} as search_term,
+    {{ said('LegalForm') }} as legal_form,
+    {{ said('Industry') }} as industry,
+    {{ said('Language') }} as language,
+    OrganizationFoundationDate as founded_on,
+    OrganizationLiquidationDate as liquidated_on,
+    BusinessPartnerIsBlocked as is_blocked,
+    IsMarkedForArchiving as is_archived,
+    CreationDate as created_on,
+    LastChangeDate as changed_on,
+    _row_id,
+    _changed_at,
+    _seen_at,
+    _synthetic
+from {{ current_rows('s4', 'business_partner', {'partner_id': 'BusinessPartner'}) }} as current_row

@@ -1,0 +1,21 @@
+select
+    DeliveryDocument as delivery_id,
+    DeliveryDocumentType as delivery_type,
+    SoldToParty as customer_id,
+    {{ said('ShipToParty') }} as ship_to_id,
+    {{ said('ShippingPoint') }} as shipping_point,
+    CreationDate as created_on,
+    DeliveryDate as promised_on,
+    PlannedGoodsIssueDate as planned_on,
+    ActualGoodsMovementDate as shipped_on,
+    {{ said('DeliveryBlockReason') }} as delivery_block,
+    HeaderGrossWeight as gross_weight,
+    HeaderNetWeight as net_weight,
+    {{ said('HeaderWeightUnit') }} as weight_unit,
+    {{ said('OverallGoodsMovementStatus') }} as goods_status,
+    {{ said('OverallSDProcessStatus') }} as process_status,
+    _row_id,
+    _changed_at,
+    _seen_at,
+    _synthetic
+from {{ current_rows('s4', 'outbound_delivery', {'delivery_id': 'DeliveryDocument'}) }} as current_row

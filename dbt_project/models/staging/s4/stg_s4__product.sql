@@ -1,0 +1,20 @@
+select
+    Product as product_id,
+    ProductType as product_type,
+    {{ said('ProductGroup') }} as product_group,
+    {{ said('ProductHierarchy') }} as hierarchy,
+    {{ said('IndustryStandardName') }} as name,
+    {{ said('SizeOrDimensionText') }} as size_text,
+    BaseUnit as base_unit,
+    GrossWeight as gross_weight,
+    NetWeight as net_weight,
+    {{ said('WeightUnit') }} as weight_unit,
+    {{ said('CountryOfOrigin') }} as country_of_origin,
+    IsMarkedForDeletion as is_discontinued,
+    CreationDateTime as created_at,
+    LastChangeDateTime as changed_at,
+    _row_id,
+    _changed_at,
+    _seen_at,
+    _synthetic
+from {{ current_rows('s4', 'product', {'product_id': 'Product'}) }} as current_row

@@ -1,0 +1,12 @@
+"""Tables made by SQL: the dbt project's models built over the lake at named versions, and published to it.
+
+project    what there is to build: the models as values, from dbt's own parse
+dbt        dbt, inside this process
+plugin     the door through which dbt-duckdb reads the lake
+building   which models are out of date, in which order they are made, and how they are published
+"""
+
+from pilothouse.tables.building import Builder, Made
+from pilothouse.tables.project import Model, Project
+
+__all__ = ["Builder", "Made", "Model", "Project"]

@@ -1,0 +1,259 @@
+"""Which tables are out of date, in which order they are made, and how they come into the lake.
+
+Tables are made in waves: what a wave reads was published by earlier ones, so that every model reads the lake at versions that
+can be named (law 1) and read again. A model whose inputs say what they said when it was made last is left alone, so a change
+goes only as far as it changes something. A wave is built and tested in a database of its own in memory; what passed is
+published, table by table, each by one commit. A build that dies in between leaves whole tables behind, and the next one goes on.
+
+An incremental model (`dbt_project/macros/touched.sql`) is given the rows of its inputs that changed since the versions it was
+made of, makes the rows they touch, and is merged; whatever stands in the way of that (other code, an expired version) makes it
+anew as a whole, with the same result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import duckdb
+
+from pilothouse.kernel.errors import LakeError, PilothouseError
+from pilothouse.kernel.lake import Lake, Table
+from pilothouse.kernel.settings import TableSettings
+from pilothouse.kernel.versions import Pinned
+from pilothouse.tables.dbt import Dbt, Ran
+from pilothouse.tables.project import Model, Project
+from pilothouse.tables.publishable import quoted, refuse_duplicates, why_not
+from pilothouse.tables.record import Notes, Read, Record, reading
+
+if TYPE_CHECKING:
+    from pilothouse.tables.plugin import Served  # which imports dbt
+
+_BATCH_ROWS = 100_000
+How = Literal["unchanged", "in full", "in part", "failed", "not reached"]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of one table."""
+
+    model: Model
+    how: How
+    table: Pinned | None = None
+    changed: bool = False  # whether there is a new version
+    rows: int = 0
+    seconds: float = 0.0
+    inputs: Mapping[str, Read] = field(default_factory=dict)
+    tests: tuple[Ran, ...] = ()
+    reason: str = ""  # why it failed, or which failed table it needs
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A model that is made in this wave. `since` are the versions it was made of, where only what changed is made."""
+
+    model: Model
+    record: Record
+    since: Mapping[str, Read] | None
+
+
+class Builder:
+    """Builds a project's tables over a lake."""
+
+    def __init__(self, lake: Lake, project: Project, work: Path, settings: TableSettings) -> None:
+        self._lake = lake
+        self.project = project
+        self._dbt = Dbt(project.folder, work)
+        self._notes = Notes(lake)
+        self._settings = settings
+        self._seen: dict[str, Read] = {}  # the inputs of one build, each looked at once
+
+    def outdated(self, names: Iterable[str] | None = None) -> list[Model]:
+        """The tables that a build would make, as far as is known before their inputs are."""
+        self._seen = {}
+        found: dict[str, Model] = {}
+        for wave in self.project.waves(names if names is not None else self.project.published):
+            for model in wave:
+                if found.keys() & set(self.project.inputs(model)) or not self._fresh(model):
+                    found[model.table] = model
+        return list(found.values())
+
+    def build(self, names: Iterable[str] | None = None, *, full: bool = False, told: Callable[[Made], None] = lambda _: None) -> list[Made]:
+        """Bring these tables (all by default) up to their inputs. `full` makes them anew as a whole. What fails is in the answer,
+        with everything that needs it; the rest is made all the same."""
+        self._seen = {}
+        done: list[Made] = []
+        lacking: dict[str, str] = {}  # table → the failed one that it waits for
+        for wave in self.project.waves(names if names is not None else self.project.published):
+            plans = []
+            for model in wave:
+                broken = next((lacking[name] for name in self.project.inputs(model) if name in lacking), None)
+                if broken is not None:
+                    done.append(Made(model, "not reached", reason=f"{broken} failed"))
+                    lacking[model.table] = broken
+                    told(done[-1])
+                    continue
+                plan = self._planned(model, full=full)
+                if plan is None:
+                    done.append(Made(model, "unchanged", self._table(model).pinned(), rows=self._table(model).rows()))
+                    told(done[-1])
+                else:
+                    plans.append(plan)
+            for made in self._made(plans):
+                if made.how == "failed":
+                    lacking[made.model.table] = made.model.table
+                done.append(made)
+                told(made)
+        return done
+
+    def _table(self, model: Model) -> Table:
+        return self._lake.table(model.table)
+
+    def _record(self, model: Model) -> Record:
+        return Record(self.project.code(model), {name: self._reading(name) for name in self.project.inputs(model)})
+
+    def _reading(self, table: str) -> Read:
+        if table not in self._seen:
+            self._seen[table] = reading(self._lake.table(table))
+        return self._seen[table]
+
+    def _fresh(self, model: Model) -> bool:
+        last = self._notes.read(self._table(model))
+        return last is not None and last.same_as(self._record(model))
+
+    def _planned(self, model: Model, *, full: bool) -> _Plan | None:
+        last, record = self._notes.read(self._table(model)), self._record(model)
+        if last is not None and last.same_as(record) and not full:
+            return None
+        same_tables = last is not None and {n: r.identity for n, r in last.inputs.items()} == {
+            n: r.identity for n, r in record.inputs.items()
+        }
+        partly = model.incremental and not full and last is not None and last.code == record.code and same_tables
+        return _Plan(model, record, last.inputs if last is not None and partly else None)
+
+    def _made(self, plans: Sequence[_Plan]) -> Iterator[Made]:
+        """Build one wave, and publish what passed."""
+        if not plans:
+            return
+        from pilothouse.tables.plugin import serving
+
+        began = time.monotonic()
+        served, partly = self._served(plans)
+        selected = [each.name for plan in plans for each in (*self.project.views(plan.model), plan.model)]
+        variables = {"incremental": sorted(partly), "memory": self._settings.memory, "threads": self._settings.threads}
+        with serving(served), ThreadPoolExecutor(self._settings.threads, "publish") as publishers:
+            ran = self._dbt.build(list(dict.fromkeys(selected)), variables=variables)
+            works = [
+                publishers.submit(copy_context().run, self._finished, plan, ran, served, in_part=plan.model.name in partly)
+                for plan in plans
+            ]
+            for work in works:
+                made = work.result()
+                self._seen.pop(made.model.table, None)
+                yield replace(made, seconds=time.monotonic() - began)
+
+    def _finished(self, plan: _Plan, ran: Sequence[Ran], served: Served, in_part: bool) -> Made:  # noqa: FBT001 - by place, through a pool
+        """Publish what dbt made of one model, unless there is a reason not to."""
+        about = [each for each in ran if each.model == plan.model.name]
+        tests = tuple(each for each in about if each.kind != "model")
+        try:
+            connection = served.cursor()
+            reason = next(filter(None, (why_not(each, ran, connection) for each in (*self.project.views(plan.model), plan.model))), "")
+            if reason:
+                return Made(plan.model, "failed", reason=reason, tests=tests)
+            return replace(self._published(plan, connection, in_part=in_part), tests=tests)
+        except PilothouseError as error:
+            return Made(plan.model, "failed", reason=str(error), tests=tests)
+
+    def _served(self, plans: Sequence[_Plan]) -> tuple[Served, set[str]]:
+        """Everything that a wave reads, at its versions; and the models of which only a part is made."""
+        from pilothouse.tables.plugin import Served
+
+        relations: dict[tuple[str, str], Any] = {}
+        views: dict[tuple[str, str], str] = {}
+        partly: set[str] = set()
+        for plan in plans:
+            for name, read in plan.record.inputs.items():
+                if _relation(name) not in relations:
+                    relations[_relation(name)] = self._lake.table(name).dataset(read.version)
+            if plan.since is not None:
+                try:
+                    changes = {
+                        name: self._lake.table(name).difference(plan.since[name].version, plan.record.inputs[name].version)
+                        for name in plan.since
+                    }
+                except LakeError:  # a version has expired: the table is made as a whole
+                    continue
+                partly.add(plan.model.name)
+                relations["before", plan.model.name] = self._table(plan.model).dataset()
+                for name, (lost, gained) in changes.items():
+                    called = f"{plan.model.name}__{name.removeprefix('raw/') if name.startswith('raw/') else name.rpartition('/')[2]}"
+                    relations |= {("lost", called): lost, ("gained", called): gained}
+                    views["changes", called] = _CHANGES.format(name=called)
+        for model in self._tested_against(plans):
+            if (model.layer, model.name) not in relations:
+                relations[model.layer, model.name] = self._table(model).dataset()
+        return Served(relations, views), partly
+
+    def _tested_against(self, plans: Sequence[_Plan]) -> Iterator[Model]:
+        """Tables further up that tests may name, as far as they are there."""
+        building = {plan.model.name for plan in plans}
+        for plan in plans:
+            for table in self._ancestors(plan.model):
+                model = next((each for each in self.project.published.values() if each.table == table), None)
+                if model is not None and model.name not in building and self._table(model).exists():
+                    yield model
+
+    def _ancestors(self, model: Model) -> Iterator[str]:
+        for name in self.project.inputs(model):
+            yield name
+            parent = next((each for each in self.project.published.values() if each.table == name), None)
+            if parent is not None:
+                yield from self._ancestors(parent)
+
+    def _published(self, plan: _Plan, connection: duckdb.DuckDBPyConnection, *, in_part: bool) -> Made:
+        model, table = plan.model, self._table(plan.model)
+        refuse_duplicates(model, connection)
+        before = table.pinned() if table.exists() else None
+        metadata = plan.record.as_metadata()
+        if in_part:
+            removed, added = (connection.sql(text).to_arrow_table() for text in _merge_queries(model))
+            pinned = table.merge(model.key, removed, added, metadata) if removed.num_rows or added.num_rows else table.pinned()
+        else:
+            # In order of the key, so that a later merge finds the rows that it changes in few files.
+            rows = connection.sql(f'SELECT * FROM "{model.layer}"."{model.name}" ORDER BY {quoted(model.key)}')
+            pinned = table.replace(rows.to_arrow_reader(_BATCH_ROWS), metadata, key=model.key)
+        self._notes.write(table, plan.record)
+        return Made(
+            model,
+            "in part" if in_part else "in full",
+            pinned,
+            changed=before != pinned,
+            rows=table.rows(),
+            inputs=plan.record.inputs,
+        )
+
+
+_CHANGES = """
+    (SELECT * FROM lost."{name}" EXCEPT SELECT * FROM gained."{name}")
+    UNION ALL (SELECT * FROM gained."{name}" EXCEPT SELECT * FROM lost."{name}")
+"""
+
+
+def _merge_queries(model: Model) -> tuple[str, str]:
+    """The rows that go and the rows that come, where one that is the same as before does neither."""
+    key = quoted(model.key)
+    made = f'SELECT * FROM "{model.layer}"."{model.name}__made"'
+    before = f'SELECT * FROM before."{model.name}" WHERE ({key}) IN (SELECT ({key}) FROM "{model.layer}"."{model.name}__touched")'
+    return f"({before}) EXCEPT ({made})", f"({made}) EXCEPT ({before})"
+
+
+def _relation(table: str) -> tuple[str, str]:
+    """The schema and the name by which models call a table of the lake."""
+    parts = table.split("/")
+    return (parts[1], parts[2]) if parts[0] == "raw" else (parts[0], parts[1])

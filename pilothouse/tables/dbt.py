@@ -1,0 +1,96 @@
+"""dbt inside this process: parsed once, then each build costs what its models cost.
+
+A process of its own takes six seconds to start. dbt keeps much of its state in globals, so there is one build at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pilothouse.kernel.errors import ConfigError
+
+_ONE_AT_A_TIME = threading.Lock()
+_QUIETLY = ("--quiet", "--log-level", "none", "--log-level-file", "none", "--no-write-json", "--no-print")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One node that dbt ran: a model, or a test of one."""
+
+    name: str
+    kind: Literal["model", "test", "unit_test"]
+    model: str  # the model itself, or the one that is tested
+    status: str  # dbt's own: success, pass, warn, fail, error, skipped
+    message: str
+    seconds: float
+    failures: int
+    sql: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing that blocks was found."""
+        return self.status in {"success", "pass", "warn", "no-op"}
+
+
+class Dbt:
+    """A dbt project, ready to run."""
+
+    def __init__(self, folder: Path, work: Path) -> None:
+        self.folder = folder
+        self._work = work
+
+    @cached_property
+    def manifest(self) -> Any:
+        """The project as dbt understands it."""
+        return self._invoke("parse").result
+
+    def build(self, names: Sequence[str], *, variables: Mapping[str, Any]) -> list[Ran]:
+        """Make these models and run their tests, each test before the models that read what it tests."""
+        selected = ("--select", *names, "--indirect-selection", "buildable", "--vars", json.dumps(dict(variables)))
+        done = self._invoke("build", *selected, manifest=self.manifest)
+        if done.result is None:
+            raise ConfigError(f"dbt: {_first_lines(done.exception)}", hint=f"`dbt build` in {self.folder} shows more")
+        return [_ran(result) for result in done.result.results]
+
+    def _invoke(self, command: str, *told: str, manifest: Any = None) -> Any:
+        from dbt.cli.main import dbtRunner
+
+        where = ("--project-dir", str(self.folder), "--profiles-dir", str(self.folder))
+        paths = ("--target-path", str(self._work / "target"), "--log-path", str(self._work / "logs"))
+        with _ONE_AT_A_TIME:
+            done = dbtRunner(manifest=manifest).invoke([*_QUIETLY, command, *where, *paths, *told])
+        if isinstance(done.exception, KeyboardInterrupt | SystemExit):
+            raise done.exception
+        if done.exception is not None and command != "build":
+            raise ConfigError(
+                f"{self.folder.name}: {_first_lines(done.exception)}", hint="mend the model or its properties"
+            ) from done.exception
+        return done
+
+
+def _ran(result: Any) -> Ran:
+    node = result.node
+    kind = {"test": "test", "unit_test": "unit_test"}.get(str(node.resource_type), "model")
+    tested = getattr(node, "attached_node", None) or (node.depends_on.nodes[0] if kind == "unit_test" else None)
+    return Ran(
+        name=node.name,
+        kind=kind,  # type: ignore[arg-type]
+        model=tested.rpartition(".")[2] if tested else node.name,
+        status=str(result.status),
+        message=_first_lines(result.message),
+        seconds=result.execution_time,
+        failures=result.failures or 0,
+        sql=getattr(node, "compiled_code", None) or "",
+    )
+
+
+def _first_lines(said: object) -> str:
+    """What was said, without where in dbt's own macros it was said."""
+    lines = [line for line in str(said or "").strip().splitlines() if line.strip() and not line.lstrip().startswith("> ")]
+    return "\n".join(lines)[:1_500]
