@@ -18,12 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import duckdb
 
 from pilothouse.kernel.errors import LakeError, PilothouseError
 from pilothouse.kernel.lake import Lake, Table
+from pilothouse.kernel.lake.duck import Scan
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.dbt import Dbt, Ran
@@ -174,13 +175,13 @@ class Builder:
         """Everything that a wave reads, at its versions; and the models of which only a part is made."""
         from pilothouse.tables.plugin import Served
 
-        relations: dict[tuple[str, str], Any] = {}
+        relations: dict[tuple[str, str], Scan] = {}
         views: dict[tuple[str, str], str] = {}
         partly: set[str] = set()
         for plan in plans:
             for name, read in plan.record.inputs.items():
                 if _relation(name) not in relations:
-                    relations[_relation(name)] = self._lake.table(name).dataset(read.version)
+                    relations[_relation(name)] = self._lake.table(name).files(read.version)
             if plan.since is not None:
                 try:
                     changes = {
@@ -190,15 +191,15 @@ class Builder:
                 except LakeError:  # a version has expired: the table is made as a whole
                     continue
                 partly.add(plan.model.name)
-                relations["before", plan.model.name] = self._table(plan.model).dataset()
+                relations["before", plan.model.name] = self._table(plan.model).files()
                 for name, (lost, gained) in changes.items():
                     called = f"{plan.model.name}__{name.removeprefix('raw/') if name.startswith('raw/') else name.rpartition('/')[2]}"
                     relations |= {("lost", called): lost, ("gained", called): gained}
                     views["changes", called] = _CHANGES.format(name=called)
         for model in self._tested_against(plans):
             if (model.layer, model.name) not in relations:
-                relations[model.layer, model.name] = self._table(model).dataset()
-        return Served(relations, views), partly
+                relations[model.layer, model.name] = self._table(model).files()
+        return Served(self._lake, relations, views), partly
 
     def _tested_against(self, plans: Sequence[_Plan]) -> Iterator[Model]:
         """Tables further up that tests may name, as far as they are there."""

@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.plugins import BasePlugin
 
 from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.lake.duck import Scan, create_views, offer_store
+from pilothouse.kernel.settings import load
 
 
 @dataclass
 class Served:
-    """What one build reads: Arrow datasets by schema and name, and views over them. `connection` is the database it is built in."""
+    """What one build reads: tables of the lake by schema and name, and views over them. `connection` is where it is built."""
 
-    relations: Mapping[tuple[str, str], Any]
+    lake: Lake
+    relations: Mapping[tuple[str, str], Scan]
     views: Mapping[tuple[str, str], str] = field(default_factory=dict)
     connection: duckdb.DuckDBPyConnection | None = None
 
@@ -30,14 +33,7 @@ class Served:
         """A connection of one's own to the database in which it is built, for as long as it is served."""
         if self.connection is None:
             raise ConfigError("dbt built nothing", hint="`dbt debug` in the project's folder says what it lacks")
-        cursor = self.connection.cursor()
-        self.offer(cursor)
-        return cursor
-
-    def offer(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Register what is served: that belongs to one connection alone."""
-        for (schema, name), dataset in self.relations.items():
-            connection.register(_registered(schema, name), dataset)
+        return self.connection.cursor()
 
 
 _served: Served | None = None
@@ -63,31 +59,17 @@ class Plugin(BasePlugin):
     """What dbt-duckdb loads by the profile."""
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """A new database: its schemas, and a view for everything served."""
-        self._serving = _served or _of_project()
-        self._serving.connection = conn.cursor()  # holds the database open until what was built in it is published
-        self._serving.offer(conn)
-        for schema in {schema for schema, _ in (*self._serving.relations, *self._serving.views)}:
-            conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-        for schema, name in self._serving.relations:
-            conn.execute(f'CREATE VIEW "{schema}"."{name}" AS SELECT * FROM "{_registered(schema, name)}"')
-        for (schema, name), text in self._serving.views.items():
-            conn.execute(f'CREATE VIEW "{schema}"."{name}" AS {text}')
-
-    def configure_cursor(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """A connection of one of dbt's threads."""
-        self._serving.offer(cursor)
-
-
-def _registered(schema: str, name: str) -> str:
-    return f"lake {schema} {name}"
+        """A new database, with a view for everything served."""
+        served = _served or _of_project()
+        served.connection = conn.cursor()  # holds the database open until what was built in it is published
+        offer_store(conn, served.lake)
+        create_views(conn, ((schema, name, scan) for (schema, name), scan in served.relations.items()))
+        for (schema, name), text in served.views.items():
+            conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"; CREATE VIEW "{schema}"."{name}" AS {text}')
 
 
 def _of_project() -> Served:
-    from pilothouse.kernel.lake import Lake
-    from pilothouse.kernel.settings import load
-
     settings = load()
     lake = Lake(settings.lake_url, settings.lake.options)
     raw = [table for table in lake.tables() if table.name.startswith("raw/")]
-    return Served({(table.name.split("/")[1], table.name.split("/")[2]): table.dataset() for table in raw})
+    return Served(lake, {(table.name.split("/")[1], table.name.split("/")[2]): table.files() for table in raw})

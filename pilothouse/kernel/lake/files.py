@@ -12,7 +12,7 @@ import math
 import time
 import uuid
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -84,8 +84,8 @@ class Files:
         try:
             for first in groups:
                 names.append(f"part-{len(names):05d}-{uuid.uuid4()}.zstd.parquet")
-                size, metadata = _write_file(filesystem, names[-1], schema, first, groups)
-                statistics = _statistics(metadata, schema)
+                size, metadata, nulls = _write_file(filesystem, names[-1], schema, first, groups)
+                statistics = _statistics(metadata, schema, nulls)
                 added.append(AddAction(names[-1], size, {}, int(time.time() * 1000), data_change=True, stats=statistics))
         except BaseException:
             self._delete(names)
@@ -124,9 +124,12 @@ def row_count(added: Iterable[AddAction]) -> int:
 
 def _write_file(
     filesystem: pafs.FileSystem, name: str, schema: pa.Schema, first: pa.Table, more: Iterator[pa.Table]
-) -> tuple[int, pq.FileMetaData]:
-    """One file of the first row group and as many more as it takes to fill it."""
+) -> tuple[int, pq.FileMetaData, dict[str, int]]:
+    """One file of the first row group and as many more as it takes to fill it: its size, what Parquet tells of its columns, and
+    the nulls of those of which it must tell nothing. Bounds leave NaN out, and DuckDB takes a column whose two bounds are one
+    value for a column of that value alone."""
     encodings = _encodings(first)
+    nulls = {field.name: 0 for field in schema if pa.types.is_floating(field.type)}
     # Which does not compress. Codecs by column know no nested ones.
     random = _HASHES.intersection(schema.names) if not any(pa.types.is_nested(field.type) for field in schema) else frozenset()
     codecs = {field.name: "NONE" if field.name in random else "ZSTD" for field in schema}
@@ -141,7 +144,7 @@ def _write_file(
             use_dictionary=[field.name for field in schema if field.name not in encodings],
             column_encoding=encodings or None,
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
-            write_statistics=[field.name for field in schema if field.name not in _HASHES],
+            write_statistics=[field.name for field in schema if field.name not in _HASHES and field.name not in nulls],
             store_decimal_as_integer=True,
             store_schema=False,  # the table's own schema is what readers go by
             metadata_collector=found,
@@ -150,10 +153,12 @@ def _write_file(
         group: pa.Table | None = first
         while group is not None:
             writer.write_table(group, row_group_size=group.num_rows)
+            for floating in nulls:
+                nulls[floating] += group.column(floating).null_count
             group = next(more, None) if sink.tell() < FILE_BYTES else None
         writer.close()
         size = sink.tell()
-    return size, found[0]
+    return size, found[0], nulls
 
 
 def _encodings(sample: pa.Table) -> dict[str, str]:
@@ -205,12 +210,12 @@ def _cast(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _statistics(metadata: pq.FileMetaData, schema: pa.Schema) -> str:
-    """Delta's statistics of one file, out of Parquet's of its row groups."""
+def _statistics(metadata: pq.FileMetaData, schema: pa.Schema, counted: Mapping[str, int]) -> str:
+    """Delta's statistics of one file, out of Parquet's of its row groups and the nulls that were counted."""
     lowest: dict[str, Any] = {}
     highest: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
     told = {field.name for field in list(schema)[:_COLUMNS_WITH_STATISTICS] if not pa.types.is_nested(field.type)}
+    nulls = {name: count for name, count in counted.items() if name in told}
     paths = Counter(metadata.schema.column(index).path for index in range(metadata.num_columns))
     for index in range(metadata.num_columns):
         chunks = [metadata.row_group(group).column(index) for group in range(metadata.num_row_groups)]

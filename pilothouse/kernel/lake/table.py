@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.dataset as pds
 import pyarrow.fs as pafs
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, TableFeatures, Transaction
 from deltalake.exceptions import TableNotFoundError
@@ -28,8 +27,10 @@ from pilothouse.kernel.errors import CommitConflict, LakeError
 from pilothouse.kernel.lake.commit import TRANSACTION, Commit, encode_schema
 from pilothouse.kernel.lake.digest import KEY as DIGEST
 from pilothouse.kernel.lake.digest import Digest
+from pilothouse.kernel.lake.duck import Scan
 from pilothouse.kernel.lake.files import Files, delta_schema, row_count
 from pilothouse.kernel.lake.translation import translated
+from pilothouse.kernel.stores import filesystem
 from pilothouse.kernel.versions import Pinned, note_read, note_written
 
 _NO_ZONE = "timestampNtz"  # the feature that a table needs for moments without a time zone
@@ -100,12 +101,6 @@ class Table:
         delta = self.delta(version)
         note_read(self._pinned(delta))
         return pl.scan_delta(delta)
-
-    def dataset(self, version: int | None = None) -> Any:
-        """The rows at a version as an Arrow dataset, recorded like any read: what DuckDB scans lazily."""
-        delta = self.delta(version)
-        note_read(self._pinned(delta))
-        return _dataset(list(_fragments(delta).values()), delta.to_pyarrow_dataset().schema)
 
     def version_at(self, moment: datetime) -> int:
         """The version that was the newest at a moment; LakeError where the table did not exist yet."""
@@ -210,20 +205,27 @@ class Table:
         """What the rows say, whatever their order and files: equal digests, equal content."""
         return self._measured(version, columns).hexdigest()
 
-    def difference(self, since: int, version: int | None = None) -> tuple[Any, Any]:
-        """The files that a version lost and gained against an earlier one, as two Arrow datasets: every row that changed between
-        the two is in them, among others that a rewrite of their file brought along. LakeError where one is gone."""
+    def files(self, version: int | None = None) -> Scan:
+        """The files of a version, recorded like any read: what DuckDB reads."""
+        delta = self.delta(version)
+        note_read(self._pinned(delta))
+        return Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()))
+
+    def difference(self, since: int, version: int | None = None) -> tuple[Scan, Scan]:
+        """The files that a version lost and gained against an earlier one: every row that changed between the two is in them,
+        among others that a rewrite of their file brought along. LakeError where one is gone."""
         before, now = self.delta(since), self.delta(version)
         note_read(self._pinned(now))
         if before.metadata().id != now.metadata().id:
             raise LakeError(f"{self.name}: version {since} is of an earlier table of that name", hint="read the table as a whole")
-        old, new = _fragments(before), _fragments(now)
-        lost, gained = ([fragment for path, fragment in one.items() if path not in other] for one, other in ((old, new), (new, old)))
-        for fragment in lost:
-            if fragment.filesystem.get_file_info(fragment.path).type == pafs.FileType.NotFound:
-                raise LakeError(f"{self.name}: version {since} has expired", hint="read the table as a whole")
-        schema = now.to_pyarrow_dataset().schema
-        return _dataset(lost, schema), _dataset(gained, schema)
+        old, new = before.file_uris(), now.file_uris()
+        schema = pa.schema(now.schema().to_arrow())
+        lost = Scan(tuple(uri for uri in old if uri not in set(new)), schema)
+        store, root = filesystem(self.uri, self._options)
+        paths = [f"{root}/{uri.removeprefix(self.uri).removeprefix('/')}" for uri in lost.uris]
+        if any(info.type == pafs.FileType.NotFound for info in store.get_file_info(paths)):
+            raise LakeError(f"{self.name}: version {since} has expired", hint="read the table as a whole")
+        return lost, Scan(tuple(uri for uri in new if uri not in set(old)), schema)
 
     def _write(
         self,
@@ -337,16 +339,3 @@ def _without_zone(kind: pa.DataType) -> bool:
 
 def _nullable(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_nullable(nullable=True) for field in schema])
-
-
-def _fragments(delta: DeltaTable) -> dict[str, Any]:
-    """The files of a version by path, without delta-rs' idea of what each holds: to it, a bound that is not told is a bound that
-    nothing meets, and rows would be missing. The files' own statistics still let a reader skip."""
-    found = delta.to_pyarrow_dataset()
-    return {each.path: found.format.make_fragment(each.path, each.filesystem) for each in found.get_fragments()}
-
-
-def _dataset(files: list[Any], schema: pa.Schema) -> Any:
-    if not files:
-        return pds.dataset(schema.empty_table())
-    return pds.FileSystemDataset(files, schema, pds.ParquetFileFormat(), files[0].filesystem)

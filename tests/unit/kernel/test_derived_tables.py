@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -66,18 +67,18 @@ def test_the_difference_of_two_versions_holds_what_changed(table: Table) -> None
     table.replace(rows({"a": 1, "b": 1}).to_reader(), key=["id"])
     first = table.version()
     table.merge(["id"], rows({"b": 1}), rows({"b": 2, "c": 3}))
-    lost, gained = (pl.DataFrame(pl.from_arrow(part.to_table())) for part in table.difference(first))
+    lost, gained = (duckdb.connect().sql(part.sql).pl() for part in table.difference(first))
     gone, come = lost.join(gained, on=lost.columns, how="anti"), gained.join(lost, on=lost.columns, how="anti")
     assert gone["id"].to_list() == ["b"]
     assert sorted(come["id"]) == ["b", "c"]
-    assert all(part.count_rows() == 0 for part in table.difference(table.version()))
+    assert all(part.uris == () for part in table.difference(table.version()))
 
 
 def test_a_difference_with_an_expired_version_is_refused(table: Table) -> None:
     table.replace(rows({"a": 1}).to_reader())
     table.replace(rows({"a": 2}).to_reader())
     tend(table, keep=timedelta(0))
-    with pytest.raises(LakeError, match="expired|cannot be read"):
+    with pytest.raises(LakeError, match=r"expired|cannot be read"):
         table.difference(0)
 
 
