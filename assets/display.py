@@ -39,6 +39,12 @@ def sample(table: Table) -> str:
     return markdown(frame)
 
 
+def preview(table: Table) -> str:
+    """A few rows as Markdown, with as many columns as fit on a screen."""
+    rows = table.scan()
+    return markdown(rows.select(rows.collect_schema().names()[:_SAMPLE_COLUMNS]).head(SAMPLE_ROWS).collect())
+
+
 def markdown(frame: pl.DataFrame) -> str:
     """A frame as a Markdown table."""
     lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * frame.width]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pilothouse.kernel.events import EventLog
     from pilothouse.kernel.lake import Lake
     from pilothouse.kernel.lake.pins import Pins
+    from pilothouse.tables.building import Builder
+    from pilothouse.tables.project import Project
     from quality.drift import DriftPolicy
 
 
@@ -103,6 +105,20 @@ class Platform:
         from pilothouse.kernel.lake.pins import Pins
 
         return Pins(self.database)
+
+    @cached_property
+    def project(self) -> Project:
+        """The models of which tables are made."""
+        from pilothouse.tables.project import FOLDER, Project
+
+        return Project.load(FOLDER, self.settings.home / "tables")
+
+    @cached_property
+    def builder(self) -> Builder:
+        """What makes them."""
+        from pilothouse.tables.building import Builder
+
+        return Builder(self.lake, self.project, self.settings.home / "tables", self.settings.tables)
 
     @property
     def drift(self) -> DriftPolicy:

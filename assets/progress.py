@@ -1,31 +1,41 @@
-"""Who hears of each stream as it is synced: the terminal of whoever started the sync in this process."""
+"""Who hears of each stream as it is synced, and of each table as it is made: the terminal of whoever started it in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from assets.loading import Load
+    from pilothouse.tables.building import Made
 
-Listener = Callable[[str, "Load | None"], None]
-_listener: ContextVar[Listener | None] = ContextVar("pilothouse_sync_listener", default=None)
-
-
-@contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Call the listener with a stream's name when it starts (no load yet) and when it is done."""
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
+T = TypeVar("T")
+Listener = Callable[[str, T], None]
 
 
-def tell(stream: str, load: Load | None) -> None:
-    """Called by a sync; without a listener it does nothing."""
-    listener = _listener.get()
-    if listener is not None:
-        listener(stream, load)
+class Channel(Generic[T]):
+    """News of one kind, for one listener of this context."""
+
+    def __init__(self, name: str) -> None:
+        self._listener: ContextVar[Listener[T] | None] = ContextVar(f"pilothouse_{name}", default=None)
+
+    @contextmanager
+    def heard_by(self, listener: Listener[T]) -> Iterator[None]:
+        """Call the listener with the name of what the news is of, and the news."""
+        token = self._listener.set(listener)
+        try:
+            yield
+        finally:
+            self._listener.reset(token)
+
+    def tell(self, name: str, news: T) -> None:
+        """Called by who does the work; without a listener it does nothing."""
+        listener = self._listener.get()
+        if listener is not None:
+            listener(name, news)
+
+
+LOADS: Channel[Load | None] = Channel("loads")  # nothing yet when a stream's sync begins
+TABLES: Channel[Made] = Channel("tables")

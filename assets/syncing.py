@@ -9,7 +9,7 @@ import structlog
 from assets.announcing import announce
 from assets.loading import Load, Loader
 from assets.platform import Platform
-from assets.progress import tell
+from assets.progress import LOADS
 from pilothouse.kernel.database.locks import exclusively
 from pilothouse.kernel.log import correlated
 
@@ -21,7 +21,7 @@ def sync_stream(platform: Platform, source_name: str, stream_name: str, *, load_
     source = platform.source(source_name)
     stream = source.stream(stream_name)
     name = f"{source_name}/{stream_name}"
-    tell(name, None)
+    LOADS.tell(name, None)
     with correlated(), exclusively(platform.database, f"sync {name}", what=f"a sync of {name}"), closing(source.connect()) as connector:
         announce(platform, source_name, stream)  # what an earlier sync committed and did not live to tell
         loader = Loader(platform.lake, connector, stream, source.rules(stream_name), drift=platform.drift, load_id=load_id)
@@ -36,5 +36,5 @@ def sync_stream(platform: Platform, source_name: str, stream_name: str, *, load_
             quarantined=load.rejected,
             events=load.events,
         )
-    tell(name, load)
+    LOADS.tell(name, load)
     return load

@@ -13,8 +13,10 @@ from assets.data_docs import data_docs_asset
 from assets.ingest import ingest_asset
 from assets.platform import Platform
 from assets.resource import PlatformResource
+from assets.tables import table_assets, view_specs
 from orchestration.schedules import data_docs_schedule, sync_job, sync_schedule
 from orchestration.sensors import announce_pending
+from orchestration.tables import build_job, build_sensor
 from orchestration.upkeep import upkeep_asset, upkeep_job, upkeep_schedule
 from pilothouse.kernel.settings import load
 
@@ -24,11 +26,13 @@ def build(platform: Platform) -> dg.Definitions:
     sources = list(platform.sources.values())
     assets = [ingest_asset(source, stream) for source in sources for stream in source.streams.values()]
     jobs = [sync_job(source) for source in sources]
+    tables = table_assets(platform.project)
+    build = build_job(tables)
     return dg.Definitions(
-        assets=[*assets, data_docs_asset([asset.key for asset in assets]), upkeep_asset],
-        jobs=[*jobs, upkeep_job],
+        assets=[*assets, tables, *view_specs(platform.project), data_docs_asset([asset.key for asset in assets]), upkeep_asset],
+        jobs=[*jobs, build, upkeep_job],
         schedules=[*(sync_schedule(source, job) for source, job in zip(sources, jobs, strict=True)), data_docs_schedule, upkeep_schedule],
-        sensors=[announce_pending],
+        sensors=[announce_pending, build_sensor(platform, build)],
         resources={"platform": PlatformResource()},
         # One process a run: a process a step costs 36 s where the run takes one.
         executor=dg.in_process_executor,

@@ -1,4 +1,4 @@
-"""Syncs started by a person: true Dagster runs, executed in this process so that the terminal can show them live."""
+"""Syncs and builds started by a person: true Dagster runs, executed in this process so that the terminal can show them live."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from pathlib import Path
 import dagster as dg
 
 from assets.loading import Load
-from assets.progress import Listener, listening
+from assets.progress import LOADS, TABLES, Listener
 from assets.resource import CORRELATION_TAG
-from pilothouse.kernel.errors import ConfigError
+from assets.tables import NAME as TABLES_OP
+from assets.tables import asset_key
+from orchestration.tables import JOB as BUILD_JOB
+from pilothouse.kernel.errors import ConfigError, DataRejected
 from pilothouse.kernel.log import correlated
+from pilothouse.tables.building import Made
+
+_SILENTLY = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the terminal shows a board, not events
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Outcome:
     failed: tuple[Failed, ...]
 
 
-def sync(dagster_home: Path, source: str, streams: Sequence[str], listener: Listener) -> Outcome:
+def sync(dagster_home: Path, source: str, streams: Sequence[str], listener: Listener[Load | None]) -> Outcome:
     """Sync some streams of one source (all where none is named) as one run of its job."""
     from orchestration.definitions import defs
 
@@ -45,15 +51,38 @@ def sync(dagster_home: Path, source: str, streams: Sequence[str], listener: List
             loads.append(load)
         listener(stream, load)
 
-    with correlated() as correlation, listening(hear), instance(dagster_home) as where:
+    with correlated() as correlation, LOADS.heard_by(hear), instance(dagster_home) as where:
         result = job.execute_in_process(
             instance=where,
             asset_selection=selection,
             raise_on_error=False,
             tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # the terminal shows a board, not events
+            run_config=_SILENTLY,
         )
     return Outcome(tuple(loads), tuple(_failures(result, source)))
+
+
+def build(dagster_home: Path, tables: Sequence[str], listener: Listener[Made], *, full: bool = False) -> list[Made]:
+    """Make some tables (all where none is named) as one run of their job."""
+    from orchestration.definitions import defs
+
+    done: list[Made] = []
+
+    def hear(table: str, made: Made) -> None:
+        done.append(made)
+        listener(table, made)
+
+    with correlated() as correlation, TABLES.heard_by(hear), instance(dagster_home) as where:
+        result = defs.resolve_job_def(BUILD_JOB).execute_in_process(
+            instance=where,
+            asset_selection=[asset_key(table) for table in tables] or None,
+            raise_on_error=False,
+            tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
+            run_config={**_SILENTLY, "ops": {TABLES_OP: {"config": {"full": full}}}},
+        )
+    if not result.success and not any(made.reason for made in done):
+        raise DataRejected("\n".join(_reasons(result)), hint="the run in the Dagster UI shows more")
+    return done
 
 
 def instance(home: Path) -> dg.DagsterInstance:
@@ -65,11 +94,17 @@ def instance(home: Path) -> dg.DagsterInstance:
 
 
 def _failures(result: dg.ExecuteInProcessResult, source: str) -> list[Failed]:
-    failed = []
+    steps = [str(event.step_key) for event in result.all_events if event.is_step_failure]
+    streams = (step.removeprefix("raw__").replace(f"{source}__", f"{source}/", 1) for step in steps)
+    return [Failed(stream, reason) for stream, reason in zip(streams, _reasons(result), strict=True)]
+
+
+def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
+    """Why each failed step failed."""
+    reasons = []
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
             told = data.user_failure_data.description if data.user_failure_data else None
-            stream = str(event.step_key).removeprefix("raw__").replace(f"{source}__", f"{source}/", 1)
-            failed.append(Failed(stream, told or (data.error.message.strip() if data.error else "no reason given")))
-    return failed
+            reasons.append(told or (data.error.message.strip() if data.error else "no reason given"))
+    return reasons

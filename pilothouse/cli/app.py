@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pilothouse import __version__
-from pilothouse.cli import inspecting, quarantine, running
+from pilothouse.cli import building, inspecting, quarantine, running
 from pilothouse.kernel.log import configure
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals hold secrets
 )
 running.register(app)
+building.register(app)
 inspecting.register(app)
 app.add_typer(quarantine.app)
 app.add_typer(quarantine.drift_app)

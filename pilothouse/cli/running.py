@@ -16,6 +16,7 @@ from rich.panel import Panel
 from rich.spinner import Spinner
 from rich.table import Table
 
+from pilothouse.cli.building import as_json, failures, run_build
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, errors, print_json, told_plainly
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from assets.loading import Load
     from orchestration.syncing import Failed, Outcome
     from pilothouse.local.stack import Stack
+    from pilothouse.tables.building import Made
 
 
 def register(app: typer.Typer) -> None:
@@ -91,10 +93,11 @@ def up(
     once: Annotated[bool, typer.Option("--once", help="End after the first full sync.")] = False,  # noqa: FBT002 - typer
     json_output: Json = False,  # noqa: FBT002
 ) -> None:
-    """Start everything on this machine, sync every source, and keep it running. Ctrl-C stops it all; the next `up` goes on.
+    """Start everything on this machine, sync every source, make the tables, and keep running. Ctrl-C stops it all; the next `up` goes on.
 
     Example: pilothouse up --once
     """
+    from assets.platform import Platform
     from pilothouse.kernel.settings import load, project_file
     from pilothouse.local.stack import Stack, running
 
@@ -104,6 +107,8 @@ def up(
     stack = Stack(settings, project)
     stopping = _stop_on_signals()
     try:
+        _announcer(quiet=json_output)("models")
+        Platform(settings).project  # noqa: B018 - parsed once, before several processes ask for it
         with running(stack, _announcer(quiet=json_output)):
             for name, (wanted, taken) in stack.moved.items():
                 errors.print(f"[yellow]port {wanted} for {name} is taken; using {taken}[/]")
@@ -111,10 +116,11 @@ def up(
                 everything = dict.fromkeys(platform.sources, ())
                 outcomes = dict(_sync_all(stack.dagster_home, everything, quiet=json_output, stopping=stopping))
                 held = sum(platform.lake.raw(load.source, load.stream).rows() for load in _loads(outcomes) if load.table)
-            failed = _failures(outcomes)
+            made = run_build(stack.dagster_home, [], quiet=json_output)
+            failed = bool(_failures(outcomes) or failures(made))
             if not once:
                 stack.start_daemon()
-            _summary(stack, outcomes, held, time.monotonic() - began, json_output=json_output, stays=not once)
+            _summary(stack, outcomes, made, held, time.monotonic() - began, json_output=json_output, stays=not once)
             if not once:
                 stack.watch(stopping, lambda text: errors.print(f"[yellow]{text}[/]"))
     except KeyboardInterrupt:
@@ -170,21 +176,32 @@ def _sync_all(
             yield source, outcome
 
 
-def _summary(stack: Stack, outcomes: dict[str, Outcome], held: int, seconds: float, *, json_output: bool, stays: bool) -> None:
+def _summary(
+    stack: Stack, outcomes: dict[str, Outcome], made: list[Made], held: int, seconds: float, *, json_output: bool, stays: bool
+) -> None:
     loads = _loads(outcomes)
     failed = _failures(outcomes)
     if json_output:
-        print_json({"seconds": round(seconds, 1), "parts": [vars(part) for part in stack.parts], "sync": _as_json(outcomes)})
+        print_json(
+            {
+                "seconds": round(seconds, 1),
+                "parts": [vars(part) for part in stack.parts],
+                "sync": _as_json(outcomes),
+                "tables": as_json(made),
+            }
+        )
         return
     lines = [
-        f"[bold]{held:,}[/] rows in [bold]{len(loads)}[/] tables, [bold]{sum(load.rejected for load in loads):,}[/] quarantined, "
-        f"[bold]{sum(load.events for load in loads):,}[/] events; {seconds:.0f} s from start",
+        f"[bold]{held:,}[/] rows in [bold]{len(loads)}[/] raw tables, [bold]{sum(load.rejected for load in loads):,}[/] quarantined, "
+        f"[bold]{sum(load.events for load in loads):,}[/] events; [bold]{sum(each.table is not None for each in made)}[/] tables; "
+        f"{seconds:.0f} s from start",
         "",
         *(f"{part.name:<12} {part.address}" for part in stack.parts),
         "",
-        'Look     pilothouse tables · pilothouse query "SELECT count(*) FROM s4.sales_order"',
+        'Look     pilothouse tables · pilothouse query "FROM marts.dim_firm ORDER BY rating_score DESC LIMIT 5"',
         "Mend     pilothouse quarantine list · pilothouse doctor",
     ]
+    lines += [f"[red]failed[/]   {reason.splitlines()[0]}" for reason in failures(made)]
     lines += [f"[red]failed[/]   {each.stream}: {each.reason.splitlines()[0]}" for each in failed]
     if stays:
         lines += ["", "The enterprise lives on and is synced every minute. Ctrl-C stops everything; the next `up` resumes."]

@@ -5,8 +5,3 @@ dbt        dbt, inside this process
 plugin     the door through which dbt-duckdb reads the lake
 building   which models are out of date, in which order they are made, and how they are published
 """
-
-from pilothouse.tables.building import Builder, Made
-from pilothouse.tables.project import Model, Project
-
-__all__ = ["Builder", "Made", "Model", "Project"]

@@ -13,7 +13,7 @@ anew as a whole, with the same result.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
@@ -74,43 +74,50 @@ class Builder:
         self._settings = settings
         self._seen: dict[str, Read] = {}  # the inputs of one build, each looked at once
 
-    def outdated(self, names: Iterable[str] | None = None) -> list[Model]:
-        """The tables that a build would make, as far as is known before their inputs are."""
+    def outdated(self, names: Iterable[str] | None = None) -> dict[str, str]:
+        """The tables that a build would make, as far as is known before their inputs are, each with a word for what it would be
+        made of."""
         self._seen = {}
         found: dict[str, Model] = {}
         for wave in self.project.waves(names if names is not None else self.project.published):
             for model in wave:
-                if found.keys() & set(self.project.inputs(model)) or not self._fresh(model):
+                inputs = self.project.inputs(model)
+                if found.keys() & set(inputs) or (self._there(inputs) and not self._fresh(model)):
                     found[model.table] = model
-        return list(found.values())
+        return {table: self._state(model) for table, model in found.items()}
 
-    def build(self, names: Iterable[str] | None = None, *, full: bool = False, told: Callable[[Made], None] = lambda _: None) -> list[Made]:
-        """Bring these tables (all by default) up to their inputs. `full` makes them anew as a whole. What fails is in the answer,
-        with everything that needs it; the rest is made all the same."""
+    def _state(self, model: Model) -> str:
+        inputs = [name for name in self.project.inputs(model) if self._lake.table(name).exists()]
+        return f"{self.project.code(model)} {[(name, self._reading(name).identity, self._reading(name).content) for name in inputs]}"
+
+    def build(self, names: Iterable[str] | None = None, *, full: bool = False) -> Iterator[Made]:
+        """Bring these tables (all by default) up to their inputs, telling each as it is done. `full` makes them anew as a whole.
+        What fails is told like the rest, as is everything that needs it; all others are made."""
         self._seen = {}
-        done: list[Made] = []
         lacking: dict[str, str] = {}  # table → the failed one that it waits for
         for wave in self.project.waves(names if names is not None else self.project.published):
             plans = []
             for model in wave:
                 broken = next((lacking[name] for name in self.project.inputs(model) if name in lacking), None)
                 if broken is not None:
-                    done.append(Made(model, "not reached", reason=f"{broken} failed"))
                     lacking[model.table] = broken
-                    told(done[-1])
+                    yield Made(model, "not reached", reason=f"{model.table}: needs {broken}, which failed")
                     continue
-                plan = self._planned(model, full=full)
+                try:
+                    plan = self._planned(model, full=full)
+                except LakeError as error:  # an input was never there
+                    lacking[model.table] = model.table
+                    yield Made(model, "failed", reason=str(error))
+                    continue
                 if plan is None:
-                    done.append(Made(model, "unchanged", self._table(model).pinned(), rows=self._table(model).rows()))
-                    told(done[-1])
+                    table = self._table(model)
+                    yield Made(model, "unchanged", table.pinned(), rows=table.rows(), inputs=self._record(model).inputs)
                 else:
                     plans.append(plan)
             for made in self._made(plans):
                 if made.how == "failed":
                     lacking[made.model.table] = made.model.table
-                done.append(made)
-                told(made)
-        return done
+                yield made
 
     def _table(self, model: Model) -> Table:
         return self._lake.table(model.table)
@@ -122,6 +129,10 @@ class Builder:
         if table not in self._seen:
             self._seen[table] = reading(self._lake.table(table))
         return self._seen[table]
+
+    def _there(self, tables: Iterable[str]) -> bool:
+        """Whether all of them exist: what was never read cannot be built upon, and is no reason to try."""
+        return all(name in self._seen or self._lake.table(name).exists() for name in tables)
 
     def _fresh(self, model: Model) -> bool:
         last = self._notes.read(self._table(model))

@@ -11,8 +11,8 @@ import pytest
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.sandbox.company.company import Company
-from pilothouse.tables import Builder, Project
-from pilothouse.tables.project import FOLDER
+from pilothouse.tables.building import Builder
+from pilothouse.tables.project import FOLDER, Project
 from tests.raw_company import RawCompany
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from pilothouse.kernel.lake.upkeep import tend
 from pilothouse.kernel.versions import recording
-from pilothouse.tables import Builder, Made
+from pilothouse.tables.building import Builder, Made
 from pilothouse.tables.record import recorded
 from tests.raw_company import RawCompany
 from tests.unit.tables.conftest import NOW
@@ -23,22 +23,26 @@ def lived(raw: RawCompany, beats: int) -> int:
     return raw.sync()
 
 
+def built(builder: Builder, *names: str) -> None:
+    assert "\n".join(failures(list(builder.build(names or None)))) == ""
+
+
 def failures(made: list[Made]) -> list[str]:
     return [each.reason for each in made if each.reason]
 
 
 def test_what_is_made_again_from_the_same_versions_is_left_alone(builder: Builder) -> None:
     assert {made.how for made in builder.build()} == {"unchanged"}
-    assert builder.outdated() == []
+    assert builder.outdated() == {}
 
 
 @pytest.mark.parametrize("beats", [1, 5, 20, 60, 120])
 def test_what_is_made_in_part_equals_what_is_made_as_a_whole(raw: RawCompany, builder: Builder, beats: int) -> None:
     assert lived(raw, beats) > 0
-    partly = builder.build()
+    partly = list(builder.build())
     assert "\n".join(failures(partly)) == ""
     assert "in part" in {made.how for made in partly}
-    anew = builder.build(full=True)
+    anew = list(builder.build(full=True))
     assert {made.how for made in anew} == {"in full"}
     assert [made.model.name for made in anew if made.changed] == []
 
@@ -54,14 +58,14 @@ def test_a_build_reads_named_versions_and_each_table_tells_which(raw: RawCompany
     record = recorded(table, table.version())
     assert record is not None
     assert record.inputs["raw/s4/sales_order"].version == raw.lake.raw("s4", "sales_order").version()
-    builder.build()
+    built(builder)
 
 
 def test_an_expired_version_of_an_input_makes_the_table_as_a_whole(raw: RawCompany, builder: Builder) -> None:
     lived(raw, 40)
-    builder.build(["stg_s4__sales_order"])
+    built(builder, "stg_s4__sales_order")
     lived(raw, 40)
-    builder.build(["stg_s4__sales_order"])
+    built(builder, "stg_s4__sales_order")
     for name in ("stg_s4__sales_order", "stg_s4__sales_order_item", "int_firm_member"):
         tend(raw.lake.table(builder.project.models[name].table), keep=timedelta(0))
     made = {each.model.name: each for each in builder.build()}
@@ -71,18 +75,18 @@ def test_an_expired_version_of_an_input_makes_the_table_as_a_whole(raw: RawCompa
 
 
 def test_upkeep_makes_no_table_outdated(raw: RawCompany, builder: Builder) -> None:
-    builder.build()
+    built(builder)
     for model in builder.project.published.values():
         tend(raw.lake.table(model.table), keep=timedelta(0))
-    assert builder.outdated() == []
+    assert builder.outdated() == {}
 
 
 def test_a_table_that_somebody_else_wrote_is_made_again(raw: RawCompany, builder: Builder) -> None:
     table = raw.lake.table("marts/dim_product")
     before = table.scan().collect()
     table.replace(before.head(1).to_arrow().to_reader())
-    assert "dim_product" in [model.name for model in builder.outdated()]
-    builder.build()
+    assert "marts/dim_product" in builder.outdated()
+    built(builder)
     assert table.scan().collect().sort("product_id").equals(before.sort("product_id"))
 
 
