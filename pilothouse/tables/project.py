@@ -38,6 +38,7 @@ class Test:
     name: str
     description: str
     blocking: bool
+    what: str  # hash of what it asks
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ def models_of(manifest: Any) -> Iterator[Model]:
             continue
         sources = [manifest.sources[name] for name in node.depends_on.nodes if name in manifest.sources]
         told = [node.raw_code, macros, *(f"{c.name} {c.data_type} {_required(c)}" for c in node.columns.values())]
+        told += sorted(test.what for test in tests.get(node.unique_id, ()))  # a new test has to be run, too
         key = tuple(node.config.meta.get("key", ()))
         if not key and node.config.materialized == "table":
             raise ConfigError(f"{node.original_file_path}: the model has no key", hint="say which columns name one row: config.meta.key")
@@ -164,11 +166,18 @@ def _tests(manifest: Any) -> dict[str, list[Test]]:
     found: dict[str, list[Test]] = {}
     for node in manifest.nodes.values():
         if node.resource_type == "test" and node.attached_node:
-            found.setdefault(node.attached_node, []).append(Test(node.name, node.description, node.config.severity.lower() == "error"))
-    for test in manifest.unit_tests.values():
-        model = next(name for name in test.depends_on.nodes if name in manifest.nodes)
-        found.setdefault(model, []).append(Test(test.name, test.description, blocking=True))
+            asked = f"{node.raw_code} {node.test_metadata.kwargs} {node.config.severity}"
+            test = Test(node.name, node.description, node.config.severity.lower() == "error", _hash(asked))
+            found.setdefault(node.attached_node, []).append(test)
+    for unit in manifest.unit_tests.values():
+        model = next(name for name in unit.depends_on.nodes if name in manifest.nodes)
+        asked = f"{[given.to_dict() for given in unit.given]} {unit.expect.to_dict()}"
+        found.setdefault(model, []).append(Test(unit.name, unit.description, blocking=True, what=_hash(asked)))
     return found
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _required(column: Any) -> bool:
