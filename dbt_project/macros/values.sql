@@ -76,3 +76,8 @@
 {% macro payment_days(terms) -%}
     cast(case when substr({{ terms }}, 1, 2) = 'NT' then substr({{ terms }}, 3) end as bigint)
 {%- endmacro %}
+
+{#- The later of two days, of which one may be unknown. -#}
+{% macro later(one, other) -%}
+    case when {{ other }} is null or {{ one }} > {{ other }} then {{ one }} else {{ other }} end
+{%- endmacro %}

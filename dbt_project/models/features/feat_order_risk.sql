@@ -19,11 +19,11 @@
     union all
     select owner.firm_id from {{ ref('int_owner') }} as owner inner join {{ changed('fct_ownership') }} as owned on owner.owner_firm_id = owned.owned_firm_id
     union all
-    select firm.firm_id from {{ ref('dim_firm') }} as firm inner join {{ changed('stg_bureau__industry_index') }} as changed_index on firm.industry = changed_index.industry
+    select firm.firm_id from {{ ref('dim_firm') }} as firm inner join {{ changed('stg_bureau__industry_index') }} as changed_index on firm.first_industry = changed_index.industry
 {%- endset %}
 
 with orders as (
-    select order_id, firm_id, ordered_on, net_amount_eur, payment_days, items, _synthetic
+    select order_id, firm_id, ordered_on, placed_eur, placed_payment_days, _synthetic
     from {{ ref('fct_order') }}
     where {{ touched_groups(['firm_id'], firms) }}
 ),
@@ -34,8 +34,8 @@ earlier_orders as (
         count(*) as orders_before,
         cast(sum(case when {{ dbt.datediff('earlier.ordered_on', 'orders.ordered_on', 'day') }} <= 30 then 1 else 0 end) as bigint) as orders_30d,
         cast(sum(case when {{ dbt.datediff('earlier.ordered_on', 'orders.ordered_on', 'day') }} <= 90 then 1 else 0 end) as bigint) as orders_90d,
-        cast(sum(earlier.net_amount_eur) as decimal(18, 2)) as ordered_eur,
-        cast(max(earlier.net_amount_eur) as decimal(18, 2)) as largest_order_eur,
+        cast(sum(earlier.placed_eur) as decimal(18, 2)) as ordered_eur,
+        cast(max(earlier.placed_eur) as decimal(18, 2)) as largest_order_eur,
         min(earlier.ordered_on) as first_ordered_on,
         {{ any_synthetic('earlier._synthetic') }} as _synthetic
     from orders
@@ -101,7 +101,7 @@ owners_rated as (
         ) as age
     from orders
     inner join {{ ref('int_owner') }} as owner
-        on orders.firm_id = owner.firm_id
+        on orders.firm_id = owner.firm_id and (owner.since is null or owner.since < orders.ordered_on)
     inner join {{ ref('fct_rating') }} as rating
         on owner.owner_firm_id = rating.firm_id and rating.rated_on < orders.ordered_on
 ),
@@ -149,11 +149,10 @@ select
     orders.order_id,
     orders.firm_id,
     orders.ordered_on,
-    orders.net_amount_eur,
-    orders.payment_days,
-    orders.items,
-    firm.country,
-    firm.industry,
+    orders.placed_eur,
+    orders.placed_payment_days as payment_days,
+    firm.first_country as country,
+    firm.first_industry as industry,
     cast({{ dbt.datediff('firm.customer_since', 'orders.ordered_on', 'day') }} as bigint) as customer_for_days,
     coalesce(earlier_orders.orders_before, 0) as orders_before,
     coalesce(earlier_orders.orders_30d, 0) as orders_30d,
@@ -200,10 +199,10 @@ left join rated as rating_before
 left join owners
     on orders.order_id = owners.order_id
 left join {{ ref('stg_bureau__industry_index') }} as month_before
-    on firm.industry = month_before.industry
+    on firm.first_industry = month_before.industry
     and month_before.month = cast({{ dbt.dateadd('month', -1, dbt.date_trunc('month', 'orders.ordered_on')) }} as date)
 left join {{ ref('stg_bureau__industry_index') }} as half_year_before
-    on firm.industry = half_year_before.industry
+    on firm.first_industry = half_year_before.industry
     and half_year_before.month = cast({{ dbt.dateadd('month', -7, dbt.date_trunc('month', 'orders.ordered_on')) }} as date)
 left join earlier_cases
     on orders.order_id = earlier_cases.order_id

@@ -1,22 +1,30 @@
-{#- Who stands above a firm: its owners, their owners, and theirs. -#}
+{#- Who stands above a firm: its owners, their owners, and theirs; and since when, where that is known. -#}
 with direct as (
-    select owned_firm_id as firm_id, owner_firm_id, _synthetic
+    select owned_firm_id as firm_id, owner_firm_id, since, _synthetic
     from {{ ref('fct_ownership') }}
 ),
 
 second as (
-    select direct.firm_id, above.owner_firm_id, (direct._synthetic or above._synthetic) as _synthetic
+    select
+        direct.firm_id,
+        above.owner_firm_id,
+        {{ later('direct.since', 'above.since') }} as since,
+        (direct._synthetic or above._synthetic) as _synthetic
     from direct
     inner join direct as above on direct.owner_firm_id = above.firm_id
 ),
 
 third as (
-    select second.firm_id, above.owner_firm_id, (second._synthetic or above._synthetic) as _synthetic
+    select
+        second.firm_id,
+        above.owner_firm_id,
+        {{ later('second.since', 'above.since') }} as since,
+        (second._synthetic or above._synthetic) as _synthetic
     from second
     inner join direct as above on second.owner_firm_id = above.firm_id
 )
 
-select firm_id, owner_firm_id, {{ any_synthetic('_synthetic') }} as _synthetic
+select firm_id, owner_firm_id, min(since) as since, {{ any_synthetic('_synthetic') }} as _synthetic
 from (
     select * from direct
     union all

@@ -11,6 +11,8 @@ select
     cast(null as {{ dbt.type_string() }}) as phone,
     cast(null as {{ dbt.type_string() }}) as website,
     partner.industry,
+    address.first_country,
+    partner.first_industry,
     partner.created_on as known_since,
     partner._synthetic
 from {{ ref('stg_s4__business_partner') }} as partner
@@ -34,6 +36,8 @@ select
     phone,
     website,
     {{ industry_code('industry_name') }} as industry,
+    country as first_country,
+    {{ industry_code('industry_name') }} as first_industry,
     cast(created_at as date) as known_since,
     _synthetic
 from {{ ref('stg_crm__account') }}
@@ -52,6 +56,8 @@ select
     cast(null as {{ dbt.type_string() }}) as phone,
     cast(null as {{ dbt.type_string() }}) as website,
     industry,
+    country as first_country,
+    industry as first_industry,
     cast(null as date) as known_since,
     _synthetic
 from {{ first_of(ref('stg_bureau__rating'), 'bureau_id', 'rating_id desc') }} as newest

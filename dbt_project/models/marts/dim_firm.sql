@@ -1,7 +1,7 @@
 {#- One row a firm, of all records that stand for it. -#}
 with members as (
     select member.firm_id, member.source, member.record_id, member._synthetic, party.name, party.street, party.postal_code, party.city,
-        party.country, party.tax_number, party.industry, party.website, party.phone, party.known_since,
+        party.country, party.tax_number, party.industry, party.first_country, party.first_industry, party.website, party.phone, party.known_since,
         row_number() over (
             partition by member.firm_id
             order by case member.source when 's4' then 1 when 'crm' then 2 else 3 end, member.record_id
@@ -39,6 +39,8 @@ select
     named.country,
     named.tax_number,
     named.industry,
+    named.first_country,
+    named.first_industry,
     counted.website,
     counted.phone,
     counted.bureau_id,

@@ -10,8 +10,9 @@ select
     {{ said('CityName') }} as city,
     {{ said('Region') }} as region,
     Country as country,
+    _first_Country as first_country,
     _row_id,
     _changed_at,
     _seen_at,
     _synthetic
-from {{ current_rows('s4', 'business_partner_address', {'partner_id': 'BusinessPartner', 'address_id': 'AddressID'}) }} as current_row
+from {{ current_rows('s4', 'business_partner_address', {'partner_id': 'BusinessPartner', 'address_id': 'AddressID'}, first=['Country']) }} as current_row

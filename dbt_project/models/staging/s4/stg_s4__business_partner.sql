@@ -9,6 +9,7 @@ select
     {{ said('SearchTerm1') }} as search_term,
     {{ said('LegalForm') }} as legal_form,
     {{ said('Industry') }} as industry,
+    {{ said('_first_Industry') }} as first_industry,
     {{ said('Language') }} as language,
     OrganizationFoundationDate as founded_on,
     OrganizationLiquidationDate as liquidated_on,
@@ -20,4 +21,4 @@ select
     _changed_at,
     _seen_at,
     _synthetic
-from {{ current_rows('s4', 'business_partner', {'partner_id': 'BusinessPartner'}) }} as current_row
+from {{ current_rows('s4', 'business_partner', {'partner_id': 'BusinessPartner'}, first=['Industry']) }} as current_row

@@ -10,8 +10,10 @@ select
     {{ said('PurchaseOrderByCustomer') }} as purchase_order,
     RequestedDeliveryDate as requested_on,
     TotalNetAmount as net_amount,
+    _first_TotalNetAmount as placed_amount,
     TransactionCurrency as currency,
     {{ said('CustomerPaymentTerms') }} as payment_terms,
+    {{ said('_first_CustomerPaymentTerms') }} as placed_terms,
     {{ said('CustomerGroup') }} as customer_group,
     {{ said('DeliveryBlockReason') }} as delivery_block,
     {{ said('HeaderBillingBlockReason') }} as billing_block,
@@ -24,4 +26,4 @@ select
     _changed_at,
     _seen_at,
     _synthetic
-from {{ current_rows('s4', 'sales_order', {'order_id': 'SalesOrder'}) }} as current_row
+from {{ current_rows('s4', 'sales_order', {'order_id': 'SalesOrder'}, first=['TotalNetAmount', 'CustomerPaymentTerms']) }} as current_row
