@@ -18,6 +18,8 @@
         {%- set input = changed(source_name ~ '/' ~ table) %}
         {%- do touch('select ' ~ names | join(', ') ~ ' from ' ~ input) %}
         where _row_id in (select _row_id from {{ input }})
+        {%- elif is_asked() %}
+        where ({{ key.values() | join(', ') }}) in (select {{ key.keys() | join(', ') }} from {{ asked() }})
         {%- endif %}
     ) as versions
     where _age = 1 and _change <> 'delete'

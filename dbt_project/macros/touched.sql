@@ -11,6 +11,15 @@
     {{ return(execute and model.name in var('incremental', [])) }}
 {%- endmacro %}
 
+{#- Whether the text is made to explain rows: then it makes nothing but the rows of this model in the schema `asked`. -#}
+{% macro is_asked() -%}
+    {{ return(execute and var('asked', false)) }}
+{%- endmacro %}
+
+{% macro asked() -%}
+    asked.{{ adapter.quote(model.name) }}
+{%- endmacro %}
+
 {% macro changed(input) -%}
     changes.{{ adapter.quote(model.name ~ '__' ~ input) }}
 {%- endmacro %}
@@ -26,6 +35,8 @@
 {% macro touched_alone(columns, query) -%}
     {%- if is_incremental_build() -%}
         ({{ columns | join(', ') }}) in ({{ touch(query) }})
+    {%- elif is_asked() -%}
+        ({{ columns | join(', ') }}) in (select {{ model.config.meta.key | join(', ') }} from {{ asked() }})
     {%- else -%}
         true
     {%- endif -%}
@@ -37,6 +48,19 @@
         {%- set group = '(' ~ columns | join(', ') ~ ')' -%}
         {%- do touch('select * from before.' ~ adapter.quote(model.name) ~ ' where ' ~ group ~ ' in (' ~ query ~ ')') -%}
         {{ group }} in ({{ query }})
+    {%- elif is_asked() -%}
+        ({{ columns | join(', ') }}) in (select {{ columns | join(', ') }} from {{ asked() }})
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Leave out of a part what the rows that are made, in this common table expression, do not need. Where all are made, nothing is left out. -#}
+{% macro needed_by(rows, column) -%}
+    {%- if is_incremental_build() -%}
+        {{ column }} in (select {{ column.split('.')[-1] }} from {{ rows }})
+    {%- elif is_asked() -%}
+        {{ column }} in (select {{ column.split('.')[-1] }} from {{ asked() }})
     {%- else -%}
         true
     {%- endif -%}

@@ -58,6 +58,11 @@ class Dbt:
             raise ConfigError(f"dbt: {_first_lines(done.exception)}", hint=f"`dbt build` in {self.folder} shows more")
         return [_ran(result) for result in done.result.results]
 
+    def compile(self, *, variables: Mapping[str, Any]) -> dict[str, str]:
+        """The SQL of every model, by its name."""
+        done = self._invoke("compile", "--vars", json.dumps(dict(variables)), manifest=self.manifest)
+        return {each.node.name: each.node.compiled_code for each in done.result.results if each.node.resource_type == "model"}
+
     def _invoke(self, command: str, *told: str, manifest: Any = None) -> Any:
         from dbt.cli.main import dbtRunner
 

@@ -68,19 +68,21 @@ class Model:
 class Project:
     """The models of a dbt project, by name, each after those that it reads."""
 
-    def __init__(self, folder: Path, models: Iterable[Model]) -> None:
+    def __init__(self, folder: Path, models: Iterable[Model], fingerprint: str) -> None:
         self.folder = folder
+        self.fingerprint = fingerprint
         self.models: Mapping[str, Model] = {model.name: model for model in _ordered(models)}
 
     @classmethod
     def load(cls, folder: Path, work: Path) -> Project:
         """The project in this folder, parsed if it changed since it was parsed last; `work` keeps what was found."""
-        kept = work / f"models-{_fingerprint(folder)}.json"
+        fingerprint = _fingerprint(folder)
+        kept = work / f"models-{fingerprint}.json"
         if kept.is_file():
-            return cls(folder, (_from_plain(plain) for plain in json.loads(kept.read_text())))
+            return cls(folder, (_from_plain(plain) for plain in json.loads(kept.read_text())), fingerprint)
         from pilothouse.tables.dbt import Dbt
 
-        project = cls(folder, models_of(Dbt(folder, work).manifest))
+        project = cls(folder, models_of(Dbt(folder, work).manifest), fingerprint)
         work.mkdir(parents=True, exist_ok=True)
         for outdated in work.glob("models-*.json"):
             outdated.unlink(missing_ok=True)

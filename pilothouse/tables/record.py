@@ -7,9 +7,8 @@ unchanged table gets no new version, and must still not be made again from the s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pyarrow.fs as pafs
 
@@ -67,12 +66,6 @@ def reading(table: Table) -> Read:
     return Read(pinned.identity, int(pinned.version), content)
 
 
-def recorded(table: Table, version: int) -> Record | None:
-    """How a version of a table was made, as its commit tells; None where no model made it."""
-    entry: Mapping[str, Any] = next((entry for entry in table.history() if entry["version"] == version), {})
-    return Record.from_json(entry[KEY]) if KEY in entry else None
-
-
 class Notes:
     """The notes of a lake's tables."""
 
@@ -88,6 +81,17 @@ class Notes:
             with store.open_input_stream(path) as stream:
                 plain = json.loads(stream.read())
         return Record.from_json(plain["record"]) if plain["content"] == table.content_version() else None
+
+    def told_of(self, table: Table, version: int) -> Iterator[Record]:
+        """All that tells how a version was made: its own commit, that of the content it has, and the note of a build that found
+        the same content again."""
+        entries = sorted(table.history(), key=lambda entry: -int(entry["version"]))
+        told = next((entry[KEY] for entry in entries if entry["version"] <= version and KEY in entry), None)
+        if told is not None:
+            yield Record.from_json(told)
+        note = self.read(table)
+        if note is not None and version >= table.content_version():
+            yield note
 
     def write(self, table: Table, record: Record) -> None:
         """Note it. A file that is moved into place is there as a whole or not at all, like an object of a store."""

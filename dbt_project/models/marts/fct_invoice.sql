@@ -35,7 +35,7 @@ line as (
     from {{ ref('stg_s4__journal_item') }} as journal
     left join {{ ref('int_exchange_rate') }} as rate
         on journal.company_currency = rate.currency and journal.posted_on = rate.day
-    where journal.account_type = 'D' and journal.invoice_id in (select invoice_id from invoice)
+    where journal.account_type = 'D' and {{ needed_by('invoice', 'journal.invoice_id') }}
 ),
 
 owed as (

@@ -26,7 +26,7 @@ items as (
         cast(sum(case when rejection_reason is null then 0 else 1 end) as bigint) as rejected_items,
         {{ any_synthetic('_synthetic') }} as _synthetic
     from {{ ref('stg_s4__sales_order_item') }}
-    where order_id in (select order_id from orders)
+    where {{ needed_by('orders', 'order_id') }}
     group by order_id
 )
 

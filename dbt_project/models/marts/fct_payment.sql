@@ -25,7 +25,7 @@ with payment as (
 owed as (
     select invoice_id, max(due_on) as due_on, {{ any_synthetic('_synthetic') }} as _synthetic
     from {{ ref('stg_s4__journal_item') }}
-    where account_type = 'D' and document_type = 'RV' and invoice_id in (select invoice_id from payment)
+    where account_type = 'D' and document_type = 'RV' and {{ needed_by('payment', 'invoice_id') }}
     group by invoice_id
 )
 

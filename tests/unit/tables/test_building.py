@@ -10,7 +10,7 @@ import pytest
 from pilothouse.kernel.lake.upkeep import tend
 from pilothouse.kernel.versions import recording
 from pilothouse.tables.building import Builder, Made
-from pilothouse.tables.record import recorded
+from pilothouse.tables.record import Notes
 from tests.raw_company import RawCompany
 from tests.unit.tables.conftest import NOW
 
@@ -55,8 +55,7 @@ def test_a_build_reads_named_versions_and_each_table_tells_which(raw: RawCompany
     assert raw.lake.raw("s4", "sales_order").pinned() in versions.read
     assert made.table in versions.written
     table = raw.lake.table("staging/stg_s4__sales_order")
-    record = recorded(table, table.version())
-    assert record is not None
+    record = next(Notes(raw.lake).told_of(table, table.version()))
     assert record.inputs["raw/s4/sales_order"].version == raw.lake.raw("s4", "sales_order").version()
     built(builder)
 

@@ -1,0 +1,406 @@
+"""A query rewritten so that every value carries the source cells it depends on.
+
+A row of the answer gets a list for its existence (`_e`) and one for each column (`_w_<column>`). The elements are atoms: a base
+table's row with one of its columns, or with none where the row only has to be there. It is an atom of a value if taking it away
+changes the value. So a sum is made of what is not zero, the first row of a group by itself alone, the second by itself and the
+first, a `case` by its conditions and the branch that was taken.
+
+Where any one of several would do (a group is there as long as one of its rows is, a maximum as long as one row reaches it), the
+atoms are marked as alternatives (`any_of`). Which of them matter can only be said once everything else is known that the row
+depends on: `settled` says it.
+
+What cannot be told exactly is refused (`Unexplained`), so that no answer is a guess; a test asks for every model of the project.
+Columns whose name begins with an underscore describe a row, they are no part of what it says, and are not explained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlglot import exp, parse_one
+from sqlglot.optimizer.qualify import qualify
+
+from pilothouse.kernel.errors import ConfigError
+
+ASKED: Final = "asked"  # the schema of the rows that are asked for: they choose, and explain nothing
+SEPARATOR: Final = "\x1f"  # of a row and its column in an atom
+_CHOICE: Final = "\x1e"  # before the name of a choice, before that of the alternative, and before what that one needs
+EXISTS: Final = "_e"
+NOTHING: Final = "[]::VARCHAR[]"
+_DIALECT: Final = "duckdb"
+_BEFORE: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+_UP_TO_IT: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+
+# What annotated queries call. A list of rows is one of structs: `v`, what the row says, and `w`, the atoms that it depends on.
+MACROS: Final = """
+    CREATE OR REPLACE TEMP MACRO with_all(rows) AS list_transform(rows, LAMBDA each: each.w);
+    CREATE OR REPLACE TEMP MACRO with_value(rows, value) AS with_all(list_filter(rows, LAMBDA each: each.v = value));
+    CREATE OR REPLACE TEMP MACRO any_of(choices) AS CASE
+        WHEN len(list_distinct(choices)) <= 1 THEN flatten(list_distinct(choices))
+        ELSE flatten(list_transform(choices, LAMBDA choice: list_transform(
+            choice, LAMBDA atom: chr(30) || md5(choices::VARCHAR)[:12] || chr(30) || md5(choice::VARCHAR)[:12] || chr(30) || atom
+        ))) END;
+    -- Of a sum, what is not nothing; of a mean, what is not the mean: unless there is nothing else, when any one row makes the value.
+    CREATE OR REPLACE TEMP MACRO of_sum(rows, nothing) AS CASE
+        WHEN len(list_filter(rows, LAMBDA each: each.v <> nothing)) = 0 THEN any_of(with_all(rows))
+        ELSE flatten(with_all(list_filter(rows, LAMBDA each: each.v <> nothing))) END;
+    -- The first rows, as long as they say the same: the value stays until all of them are gone.
+    CREATE OR REPLACE TEMP MACRO first_run(rows) AS list_slice(
+        rows, 1, coalesce(list_position(list_transform(rows, LAMBDA each: each.v IS DISTINCT FROM rows[1].v), true) - 1, len(rows))
+    );
+    CREATE OR REPLACE TEMP MACRO of_each_value(rows) AS flatten(list_transform(
+        list_distinct(list_transform(rows, LAMBDA each: each.v)), LAMBDA value: any_of(with_value(rows, value))
+    ));
+"""
+
+Cells = tuple[str, ...]  # SQL expressions of lists of atoms; their union is meant
+Schema = Mapping[str, Mapping[str, Sequence[str]]]  # schema → table → columns
+
+
+class Unexplained(ConfigError):
+    """A query holds something of which nobody knows yet how to tell exactly what it depends on."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a query reads under one alias."""
+
+    columns: Mapping[str, Cells]
+    exists: Cells
+
+
+@dataclass
+class _Scope:
+    """One SELECT: its sources by alias, and what its rows' existence depends on."""
+
+    sources: dict[str, _Source] = field(default_factory=dict)
+    exists: Cells = ()
+
+    def of(self, column: exp.Column) -> Cells:
+        source = self.sources.get(column.table)
+        if source is None:
+            raise Unexplained(f"{column.sql(_DIALECT)} belongs to no table of its query", hint="a correlated column cannot be explained")
+        return () if column.name.startswith("_") else source.columns[column.name]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The columns of a rewritten query, and whether it reads any base table at all."""
+
+    columns: tuple[str, ...]
+    plain: bool
+
+
+def annotated(text: str, schema: Schema) -> str:
+    """The query, with its atoms beside it. Every base table must have a column `_id`: the atom of its row, which ends with the
+    separator, and to which a column's name is added."""
+    tables: dict[str, object] = {
+        name: {table: dict.fromkeys(map(str.lower, columns), "unknown") for table, columns in tables.items()}
+        for name, tables in schema.items()
+    }
+    tree = parse_one(text, dialect=_DIALECT)
+    for table in tree.find_all(exp.Table):
+        table.set("catalog", None)
+    tree = qualify(tree, schema=tables, dialect=_DIALECT, validate_qualify_columns=False, canonicalize_table_aliases=False)
+    _Annotator(schema).query(tree, {})
+    return tree.sql(_DIALECT)
+
+
+def cells_of(column: str) -> str:
+    """The name of the list that belongs to a column."""
+    return f"_w_{column}"
+
+
+def row_of(atom: str) -> str:
+    """The row that an atom is of, whatever its column."""
+    return atom.rpartition(SEPARATOR)[0]
+
+
+def settled(atoms: Iterable[str]) -> set[str]:
+    """The atoms that matter, out of those of one value or of several: alternatives do, unless the rows of one are there anyway."""
+    needed = _Needed()
+    for atom in atoms:
+        needed.add(atom)
+    found, pending = set(needed.atoms), list(needed.choices.values())
+    rows = set(map(row_of, found))
+    while pending:
+        pending.sort(key=len)  # what leaves the least choice is settled first, and may settle others
+        choice = pending.pop(0)
+        if not any(alternative.met(rows) for alternative in choice.values()):
+            for alternative in choice.values():
+                found |= alternative.atoms
+                pending += alternative.choices.values()
+            rows = set(map(row_of, found))
+    return found
+
+
+@dataclass
+class _Needed:
+    """Atoms that are all needed, and choices of each of which one alternative is."""
+
+    atoms: set[str] = field(default_factory=set)
+    choices: dict[str, dict[str, _Needed]] = field(default_factory=dict)
+
+    def add(self, atom: str) -> None:
+        if not atom.startswith(_CHOICE):
+            self.atoms.add(atom)
+            return
+        choice, alternative, inner = atom[1:].split(_CHOICE, 2)
+        self.choices.setdefault(choice, {}).setdefault(alternative, _Needed()).add(inner)
+
+    def met(self, rows: set[str]) -> bool:
+        """Whether these rows are all that it takes."""
+        chosen = (any(alternative.met(rows) for alternative in choice.values()) for choice in self.choices.values())
+        return all(row_of(atom) in rows for atom in self.atoms) and all(chosen)
+
+
+class _Annotator:
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+
+    def query(self, node: exp.Expr, known: Mapping[str, _Answer]) -> _Answer:
+        """Rewrite a query in place. `known` are the common table expressions that it may name."""
+        if isinstance(node, exp.Subquery):
+            return self.query(node.this, known)
+        if isinstance(node, exp.SetOperation):
+            return self._union(node, known)
+        if isinstance(node, exp.Select):
+            return self._select(node, known)
+        raise Unexplained(f"a query of kind {type(node).__name__} cannot be explained", hint="write it as SELECT")
+
+    def _with(self, node: exp.Expr, known: Mapping[str, _Answer]) -> dict[str, _Answer]:
+        found = dict(known)
+        told = node.args.get("with_") or exp.With()
+        for each in told.expressions:
+            if told.args.get("recursive"):
+                raise Unexplained("a recursive query cannot be explained", hint="write out as many levels as there are")
+            found[each.alias] = self.query(each.this, found)
+        return found
+
+    def _union(self, node: exp.SetOperation, known: Mapping[str, _Answer]) -> _Answer:
+        if not isinstance(node, exp.Union) or node.args.get("distinct"):
+            raise Unexplained(f"{node.key.upper()} cannot be explained", hint="UNION ALL and GROUP BY say the same, and can")
+        known = self._with(node, known)
+        left, right = self.query(node.left, known), self.query(node.right, known)
+        return _Answer(left.columns, left.plain and right.plain)
+
+    def _select(self, node: exp.Select, known: Mapping[str, _Answer]) -> _Answer:
+        if node.args.get("limit") or node.args.get("offset"):
+            raise Unexplained("LIMIT cannot be explained", hint="number the rows and choose by the number")
+        known = self._with(node, known)
+        scope, plain = _Scope(), True
+        holders = [node.args["from_"], *(node.args.get("joins") or ())] if node.args.get("from_") else []
+        for holder in holders:
+            alias, source, bare = self._source(holder.this, known)
+            plain = plain and bare
+            scope.sources[alias] = source
+            self._joined(holder, alias, scope, known)
+        where, having = node.args.get("where"), node.args.get("having")
+        if where:
+            scope.exists = _union(scope.exists, self._condition(where.this, scope, known))
+        outputs = [(each.alias_or_name, each.unalias()) for each in node.expressions]
+        grouped = bool(node.args.get("group")) or any(_aggregates(value) for _, value in outputs) or bool(having)
+        if node.args.get("distinct"):
+            if grouped:
+                raise Unexplained("DISTINCT of groups cannot be explained", hint="leave DISTINCT out: groups are distinct")
+            node.set("distinct", None)
+            node.set("group", exp.Group(expressions=[value.copy() for _, value in outputs]))
+            grouped = True
+        if grouped:
+            cells = {name: self._grouped(value, scope) for name, value in outputs if not name.startswith("_")}
+            # All rows taken together are one group, be there any or not.
+            exists: Cells = (f"any_of(list({_list(scope.exists)}))",) if node.args.get("group") else ()
+            exists = _union(exists, self._grouped(having.this, scope) if having else ())
+        else:
+            cells = {name: self._cells(value, scope, known) for name, value in outputs if not name.startswith("_")}
+            qualified = node.args.get("qualify")
+            exists = _union(scope.exists, self._condition(qualified.this, scope, known) if qualified else ())
+        for name, _ in outputs:
+            node.append("expressions", _raw(_list(cells.get(name, ())), cells_of(name)))
+        node.append("expressions", _raw(_list(exists), EXISTS))
+        return _Answer(tuple(name for name, _ in outputs), plain)
+
+    def _source(self, node: exp.Expr, known: Mapping[str, _Answer]) -> tuple[str, _Source, bool]:
+        alias = node.alias_or_name
+        quoted = f'"{alias}"'
+        if isinstance(node, exp.Table) and node.db:
+            if node.db == ASKED:
+                return alias, _Source(dict.fromkeys(self._schema[ASKED].get(node.name, ()), ()), ()), True
+            columns = self._schema[node.db][node.name]
+            atoms = {name.lower(): (f"[{quoted}._id || '{name}']",) for name in columns}
+            return alias, _Source(atoms, (f"[{quoted}._id]",)), False
+        answer = known[node.name] if isinstance(node, exp.Table) else self.query(node, known)
+        cells = {name: (f'{quoted}."{cells_of(name)}"',) for name in answer.columns}
+        if answer.plain:
+            return alias, _Source(dict.fromkeys(answer.columns, ()), ()), True
+        return alias, _Source(cells, (f'{quoted}."{EXISTS}"',)), False
+
+    def _joined(self, holder: exp.Expr, alias: str, scope: _Scope, known: Mapping[str, _Answer]) -> None:
+        """Whose existence a row needs: of what is joined inwards, all; of what is left joined, none, but its values need the match."""
+        source = scope.sources[alias]
+        if isinstance(holder, exp.From):
+            scope.exists = source.exists
+            return
+        side, kind, on = holder.args.get("side", ""), holder.args.get("kind", ""), holder.args.get("on")
+        if holder.args.get("using") or side not in {"", "LEFT"} or kind not in {"", "INNER", "CROSS", "OUTER"}:
+            raise Unexplained(f"{holder.sql(_DIALECT)[:80]} cannot be explained", hint="write it as an inner or a left join with ON")
+        match = self._condition(on, scope, known) if on else ()
+        if side != "LEFT":
+            scope.exists = _union(scope.exists, source.exists, match)
+            return
+        # What says nothing says what it would say if nothing had matched.
+        found = _union(source.exists, match)
+        columns = {
+            name: (f'CASE WHEN "{alias}"."{name}" IS NOT NULL THEN {_list(_union(cells, found))} ELSE {NOTHING} END',)
+            for name, cells in source.columns.items()
+        }
+        scope.sources[alias] = _Source(columns, ())
+
+    def _condition(self, node: exp.Expr, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
+        """What a row's passing a condition depends on."""
+        if isinstance(node, exp.And):
+            return _union(self._condition(node.left, scope, known), self._condition(node.right, scope, known))
+        if isinstance(node, exp.Paren):
+            return self._condition(node.this, scope, known)
+        return self._cells(node, scope, known)
+
+    def _cells(self, node: exp.Expr, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
+        """What the value of an expression depends on."""
+        if isinstance(node, exp.Column):
+            return scope.of(node)
+        if isinstance(node, exp.Window):
+            return self._window(node, scope)
+        if isinstance(node, exp.Case | exp.Coalesce):
+            return self._chosen(node, lambda each: self._cells(each, scope, known))
+        if isinstance(node, exp.Not) and node.find(exp.Subquery, exp.Exists, exp.Select):
+            return ()  # nothing that is taken away ends an absence
+        if isinstance(node, exp.In) and node.args.get("query"):
+            return self._within(node, scope, known)
+        if isinstance(node, exp.Select | exp.Subquery | exp.Exists):
+            raise Unexplained(f"a subquery cannot be explained here: {node.sql(_DIALECT)[:80]}", hint="join it, or choose by IN")
+        return _union(*(self._cells(each, scope, known) for each in node.iter_expressions()))
+
+    def _within(self, node: exp.In, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
+        query = node.args["query"].copy()
+        answer = self.query(query, known)
+        if answer.plain:
+            return ()
+        wanted = node.this.unnest()
+        values = list(wanted.expressions) if isinstance(wanted, exp.Tuple) else [wanted]
+        same = " AND ".join(f'found."{name}" = {value.sql(_DIALECT)}' for name, value in zip(answer.columns, values, strict=True))
+        lists = [f"found.{EXISTS}", *(f'found."{cells_of(name)}"' for name in answer.columns)]
+        text = query.this.sql(_DIALECT) if isinstance(query, exp.Subquery) else query.sql(_DIALECT)
+        matching = f"(SELECT any_of(list(flatten([{', '.join(lists)}]))) FROM ({text}) AS found WHERE {same})"
+        return _union(self._cells(node.this, scope, known), (matching,))
+
+    def _chosen(self, node: exp.Case | exp.Coalesce, cells: Callable[[exp.Expr], Cells]) -> Cells:
+        """Of a value that is one of several, what chose it and what it is."""
+        return self._case(node, cells) if isinstance(node, exp.Case) else self._coalesce(node, cells)
+
+    def _case(self, node: exp.Case, cells: Callable[[exp.Expr], Cells]) -> Cells:
+        subject = node.args.get("this")
+        seen: Cells = cells(subject) if subject is not None else ()
+        parts = [f"CASE {subject.sql(_DIALECT)}" if subject is not None else "CASE"]
+        for branch in node.args["ifs"]:
+            seen = _union(seen, cells(branch.this)) if subject is None else seen
+            parts.append(f"WHEN {branch.this.sql(_DIALECT)} THEN {_list(_union(seen, cells(branch.args['true'])))}")
+        default = node.args.get("default")
+        parts.append(f"ELSE {_list(_union(seen, cells(default) if default is not None else ()))} END")
+        return (" ".join(parts),)
+
+    def _coalesce(self, node: exp.Coalesce, cells: Callable[[exp.Expr], Cells]) -> Cells:
+        *choices, last = [node.this, *node.expressions]
+        # What equals the constant that stands in for it says nothing that its absence does not.
+        other = f" AND {{}} IS DISTINCT FROM {last.sql(_DIALECT)}" if isinstance(last, exp.Literal | exp.Boolean) else ""
+        parts = []
+        for each in choices:
+            value = each.sql(_DIALECT)
+            parts.append(f"WHEN {value} IS NOT NULL{other.format(value)} THEN {_list(cells(each))}")
+        return (f"CASE {' '.join(parts)} ELSE {_list(cells(last))} END",)
+
+    def _grouped(self, node: exp.Expr, scope: _Scope) -> Cells:
+        """What the value of an expression over a group depends on. The group's own key is the same in all of its rows."""
+        if isinstance(node, exp.AggFunc | exp.Filter):
+            return (self._aggregate(node, scope),)
+        if isinstance(node, exp.Column):
+            return ()
+        if isinstance(node, exp.Case | exp.Coalesce):
+            return self._chosen(node, lambda each: self._grouped(each, scope))
+        if isinstance(node, exp.Window):
+            raise Unexplained("a window over groups cannot be explained", hint="group in a common table expression first")
+        return _union(*(self._grouped(each, scope) for each in node.iter_expressions()))
+
+    def _aggregate(self, node: exp.Expr, scope: _Scope) -> str:
+        function, only = (node.this, [node.expression.this.sql(_DIALECT)]) if isinstance(node, exp.Filter) else (node, [])
+        value = function.this
+        different = isinstance(value, exp.Distinct)
+        value = value.expressions[0] if different else value
+        if isinstance(function, exp.Count) and (value is None or isinstance(value, exp.Star)):
+            return f"flatten(list({_list(scope.exists)}){_filter(only)})"
+        needed, text = _list(_union(scope.exists, self._cells(value, scope, {}))), value.sql(_DIALECT)
+        rows = f"list({{'v': {text}, 'w': {needed}}}){_filter([*only, f'{text} IS NOT NULL'])}"
+        if isinstance(function, exp.Max | exp.Min):
+            return f"any_of(with_value({rows}, {node.sql(_DIALECT)}))"
+        if isinstance(function, exp.Count):
+            return f"of_each_value({rows})" if different else f"flatten(with_all({rows}))"
+        if isinstance(function, exp.Sum) and not different:
+            return f"of_sum({rows}, 0)"
+        if isinstance(function, exp.Avg) and not different:
+            return f"of_sum({rows}, {node.sql(_DIALECT)})"
+        raise Unexplained(f"{function.sql(_DIALECT)} cannot be explained", hint="count, sum, avg, min and max can")
+
+    def _window(self, node: exp.Window, scope: _Scope) -> Cells:
+        function, value = node.this, node.this.this
+        plain = node.copy()
+        plain.set("spec", None)
+        parts = plain.sql(_DIALECT).partition(" OVER (")[2].removesuffix(")")
+        if isinstance(function, exp.RowNumber):  # a row's place is made by those before it
+            return (f"flatten(list({_list(scope.exists)}) OVER ({parts} {_BEFORE}))",)
+        if isinstance(function, exp.Count) and (value is None or isinstance(value, exp.Star)):
+            return (f"flatten(list({_list(scope.exists)}) OVER {node.sql(_DIALECT).partition(' OVER ')[2]})",)
+        if value is None:
+            raise Unexplained(f"{function.sql(_DIALECT)} OVER cannot be explained", hint="row_number can")
+        needed = _list(_union(scope.exists, self._cells(value, scope, {})))
+        row = f"{{'v': {value.sql(_DIALECT)}, 'w': {needed}}}"
+        if isinstance(function, exp.FirstValue):
+            return (f"any_of(with_all(first_run(list({row}) OVER ({parts} {_UP_TO_IT}))))",)
+        if isinstance(function, exp.Lag) and len(function.args) == 1:
+            before = f"any_of(with_all(first_run(list_reverse(list({row}) OVER ({parts} {_BEFORE})))))"
+            return (f"CASE WHEN {node.sql(_DIALECT)} IS NULL THEN {NOTHING} ELSE {before} END",)
+        rows = f"list({row}) FILTER (WHERE {value.sql(_DIALECT)} IS NOT NULL) OVER {node.sql(_DIALECT).partition(' OVER ')[2]}"
+        if isinstance(function, exp.Sum):
+            return (f"of_sum({rows}, 0)",)
+        if isinstance(function, exp.Count):
+            return (f"flatten(with_all({rows}))",)
+        raise Unexplained(f"{function.sql(_DIALECT)} OVER cannot be explained", hint="row_number, first_value, lag, sum and count can")
+
+
+def _union(*several: Cells) -> Cells:
+    return tuple(dict.fromkeys(cell for cells in several for cell in cells))
+
+
+def _list(cells: Cells) -> str:
+    """One list of atoms of several."""
+    if not cells:
+        return NOTHING
+    return cells[0] if len(cells) == 1 else f"flatten([{', '.join(cells)}])"
+
+
+def _filter(conditions: Iterable[str]) -> str:
+    told = " AND ".join(f"({condition})" for condition in conditions)
+    return f" FILTER (WHERE {told})" if told else ""
+
+
+def _aggregates(node: exp.Expr) -> bool:
+    """Whether an expression holds an aggregate that is not one over a window."""
+    if isinstance(node, exp.Window | exp.Query):
+        return False
+    if isinstance(node, exp.AggFunc):
+        return True
+    return any(_aggregates(each) for each in node.iter_expressions())
+
+
+def _raw(text: str, alias: str) -> exp.Expr:
+    return exp.alias_(exp.Var(this=text), alias, quoted=True)

@@ -1,0 +1,142 @@
+"""Annotated queries against brute force: what they name are the causes of each value, no more and no fewer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pilothouse.tables.why.annotate import EXISTS, MACROS, SEPARATOR, Unexplained, annotated, cells_of, row_of, settled
+from tests.unit.tables.removal import is_cause, necessary
+
+SCHEMA = {"s": {"o": ["id", "firm", "day"], "i": ["id", "o_id", "amt", "day"], "f": ["firm", "name"]}, "asked": {"x": ["id"]}}
+# Each query's first column names its rows.
+QUERIES = {
+    "all of a table": "select id, firm, day from s.o",
+    "a choice": "select id, day from s.o where firm = 'a' and day > 1",
+    "an expression": "select id, case when firm = 'a' then day when day > 1 then 0 else 7 end as v, coalesce(firm, 'none') as f from s.o",
+    "an inner join": "select i.id, i.amt, o.firm from s.i as i inner join s.o as o on i.o_id = o.id",
+    "a left join": "select i.id, o.firm, coalesce(o.day, 0) as day from s.i as i left join s.o as o on i.o_id = o.id",
+    "a comma join": "select i.id, o.firm from s.i as i cross join s.o as o where i.o_id = o.id",
+    "two left joins": """
+        select i.id, f.name from s.i as i left join s.o as o on i.o_id = o.id left join s.f as f on o.firm = f.firm""",
+    "counts and sums": """
+        select o_id, count(*) as n, count(amt) as m, sum(amt) as amt, sum(case when day > 1 then 1 else 0 end) as late
+        from s.i group by o_id""",
+    "a sum alone": "select o_id, sum(amt) as amt from s.i group by o_id",
+    "extremes": "select o_id, min(amt) as low, max(day) as last from s.i group by o_id",
+    "a mean": "select o_id, avg(amt) as mean from s.i group by o_id",
+    "a count of different values": "select o_id, count(distinct amt) as n from s.i group by o_id",
+    "a filtered aggregate": "select o_id, sum(amt) filter (where day > 1) as amt from s.i group by o_id",
+    "having": "select o_id, max(amt) as amt from s.i group by o_id having count(*) > 1",
+    "distinct": "select distinct firm from s.o",
+    "all of them": "select 1 as one, count(*) as n from s.o",
+    "a left join with groups": """
+        with sums as (select o_id, sum(amt) as amt, max(day) as last from s.i group by o_id)
+        select o.id, coalesce(sums.amt, 0) as amt, sums.last from s.o as o left join sums on o.id = sums.o_id""",
+    "the first of each": """
+        select o_id, amt
+        from (select *, row_number() over (partition by o_id order by day desc, id) as place from s.i) as placed where place = 1""",
+    "the second of each": """
+        select o_id, amt
+        from (select *, row_number() over (partition by o_id order by day desc, id) as place from s.i) as placed where place = 2""",
+    "qualify": "select o_id, amt from s.i qualify row_number() over (partition by o_id order by day, id) = 1",
+    "a first value": """
+        select id, first_value(amt) over (partition by o_id order by day, id) as first_amt,
+            lag(amt) over (partition by o_id order by day, id) as before
+        from s.i""",
+    "a running sum": """
+        select id, sum(amt) over (partition by o_id order by id rows between unbounded preceding and current row) as amt from s.i""",
+    "a total beside": "select id, sum(amt) over (partition by o_id) as total, count(*) over (partition by o_id) as n from s.i",
+    "one after the other": "select 'o' || id as id, day from s.o union all select 'i' || id as id, amt as day from s.i",
+    "within": "select id, amt from s.i where o_id in (select id from s.o where firm = 'a')",
+    "not within": "select id, amt from s.i where o_id not in (select id from s.o where firm = 'a')",
+    "those that are asked for": "select id, firm from s.o where id in (select id from asked.x)",
+    "groups of groups": """
+        with per_order as (select o.firm, o.id, sum(i.amt) as amt from s.o as o inner join s.i as i on o.id = i.o_id group by o.firm, o.id)
+        select firm, max(amt) as best, count(*) as n from per_order group by firm""",
+}
+few = st.integers(0, 3)
+orders = st.lists(st.tuples(st.sampled_from(["a", "b", None]), few), max_size=4)
+items = st.lists(st.tuples(st.integers(0, 4), st.one_of(st.none(), few), few), max_size=5)
+
+
+@pytest.mark.parametrize("text", QUERIES.values(), ids=QUERIES.keys())
+def test_what_is_named_is_what_brute_force_finds(text: str) -> None:
+    told = annotated(text, SCHEMA)
+
+    @settings(max_examples=15, deadline=None)
+    @given(orders, items)
+    def holds(some_orders: list[tuple[Any, ...]], some_items: list[tuple[Any, ...]]) -> None:
+        tables = {"o": some_orders, "i": some_items, "f": [("Adler",), ("Berg",)]}
+        with duckdb.connect() as connection:
+            fill(connection, tables)
+            columns = [each[0] for each in connection.sql(text).description]
+            lists = ", ".join(f'"{cells_of(name)}"' for name in columns)
+            found = connection.execute(f'SELECT "{columns[0]}", {EXISTS}, {lists} FROM ({told})').fetchall()
+            assert len(found) == len(connection.sql(text).fetchall())
+            everything = [row for (row,) in connection.execute("FROM everything").fetchall()]
+            answers = Answers(connection, text)
+            for key, exists, *cells in found:
+                for place, (name, atoms) in enumerate(zip(columns, cells, strict=True)):
+                    atoms = settled(atom for atom in (*(exists or ()), *(atoms or ())) if atom is not None)
+                    explained = set(map(row_of, atoms))
+
+                    def answer(gone: frozenset[str], place: int = place, key: Any = key) -> object:
+                        return [row[place] for row in answers[gone] if row[0] == key]
+
+                    assert necessary(everything, answer) <= explained, (name, key)
+                    for each in explained:
+                        assert is_cause(each, everything, answer), (name, key, each)
+
+    holds()
+
+
+class Answers(dict[frozenset[str], list[tuple[Any, ...]]]):
+    """What the query says once some rows are gone."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, text: str) -> None:
+        self.connection = connection
+        self.text = text
+
+    def __missing__(self, gone: frozenset[str]) -> list[tuple[Any, ...]]:
+        self.connection.execute("DELETE FROM gone")
+        self.connection.execute("INSERT INTO gone SELECT unnest(?::VARCHAR[])", [sorted(gone)])
+        self[gone] = self.connection.sql(self.text).fetchall()
+        return self[gone]
+
+
+def fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[tuple[Any, ...]]]) -> None:
+    """Tables out of which rows can be taken away."""
+    kinds = {"o": "id INT, firm VARCHAR, day INT", "i": "id INT, o_id INT, amt INT, day INT", "f": "firm VARCHAR, name VARCHAR"}
+    connection.execute(MACROS)
+    connection.execute("CREATE SCHEMA s; CREATE SCHEMA kept; CREATE TABLE gone (id VARCHAR)")
+    connection.execute("CREATE SCHEMA asked; CREATE TABLE asked.x AS SELECT unnest([0, 2]) AS id")
+    for table, rows in tables.items():
+        connection.execute(f"CREATE TABLE kept.{table} ({kinds[table]}, _id VARCHAR)")
+        for number, row in enumerate(rows):
+            first = "ab"[number] if table == "f" else number
+            marks = ", ".join("?" * (len(row) + 2))
+            connection.execute(f"INSERT INTO kept.{table} VALUES ({marks})", [first, *row, f"{table}{number}{SEPARATOR}"])
+        connection.execute(f"CREATE VIEW s.{table} AS FROM kept.{table} WHERE rtrim(_id, chr(31)) NOT IN (FROM gone)")
+    connection.execute(f"CREATE VIEW everything AS {' UNION ALL '.join(f'SELECT rtrim(_id, chr(31)) FROM kept.{t}' for t in tables)}")
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("select id from s.o limit 1", "LIMIT"),
+        ("select id from s.o union select id from s.i", "UNION"),
+        ("select o.id from s.o as o full join s.i as i on o.id = i.o_id", "FULL"),
+        ("select firm, string_agg(day) as days from s.o group by firm", "(?i)agg"),
+        ("select id, rank() over (order by day) as place from s.o", "RANK"),
+        ("select id, (select max(amt) from s.i) as best from s.o", "subquery"),
+        ("with recursive r as (select 1 as id union all select id + 1 as id from r where id < 3) select id from r", "recursive"),
+    ],
+)
+def test_what_cannot_be_told_exactly_is_refused(text: str, what: str) -> None:
+    with pytest.raises(Unexplained, match=what):
+        annotated(text, SCHEMA)
