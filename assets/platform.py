@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pilothouse.kernel.lake.pins import Pins
     from pilothouse.tables.building import Builder
     from pilothouse.tables.project import Project
+    from pilothouse.tables.why.explain import Explainer
     from quality.drift import DriftPolicy
 
 
@@ -119,6 +120,13 @@ class Platform:
         from pilothouse.tables.building import Builder
 
         return Builder(self.lake, self.project, self.settings.home / "tables", self.settings.tables)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What says why a row of them says what it says."""
+        from pilothouse.tables.why.explain import Explainer
+
+        return Explainer(self.lake, self.project, self.settings.home / "tables")
 
     @property
     def drift(self) -> DriftPolicy:

@@ -7,10 +7,13 @@ first, a `case` by its conditions and the branch that was taken.
 
 Where any one of several would do (a group is there as long as one of its rows is, a maximum as long as one row reaches it), the
 atoms are marked as alternatives (`any_of`). Which of them matter can only be said once everything else is known that the row
-depends on: `settled` says it.
+depends on (`needed.py`).
 
 What cannot be told exactly is refused (`Unexplained`), so that no answer is a guess; a test asks for every model of the project.
-Columns whose name begins with an underscore describe a row, they are no part of what it says, and are not explained.
+Of rows that are numbered, the one with number 1 stands for all that come after it: were it gone, the next would take its place. So
+its value is made of the first rows that say the same, any one of them.
+
+Whether a row is synthetic is no part of what it says, and is not explained.
 """
 
 from __future__ import annotations
@@ -25,16 +28,18 @@ from sqlglot.optimizer.qualify import qualify
 from pilothouse.kernel.errors import ConfigError
 
 ASKED: Final = "asked"  # the schema of the rows that are asked for: they choose, and explain nothing
-SEPARATOR: Final = "\x1f"  # of a row and its column in an atom
-_CHOICE: Final = "\x1e"  # before the name of a choice, before that of the alternative, and before what that one needs
 EXISTS: Final = "_e"
 NOTHING: Final = "[]::VARCHAR[]"
 _DIALECT: Final = "duckdb"
+_SYNTHETIC: Final = "_synthetic"
+_FIRST: Final = "_f_"  # before a column's name: the list of the row that has number 1
+_FROM_IT: Final = "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING"
 _BEFORE: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
 _UP_TO_IT: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
-# What annotated queries call. A list of rows is one of structs: `v`, what the row says, and `w`, the atoms that it depends on.
-MACROS: Final = """
+# What annotated queries call. A list of rows is one of structs: `v`, what a row says, `c`, what that depends on, `e`, what the row's
+# existence depends on, and `w`, both.
+MACROS: Final = r"""
     CREATE OR REPLACE TEMP MACRO with_all(rows) AS list_transform(rows, LAMBDA each: each.w);
     CREATE OR REPLACE TEMP MACRO with_value(rows, value) AS with_all(list_filter(rows, LAMBDA each: each.v = value));
     CREATE OR REPLACE TEMP MACRO any_of(choices) AS CASE
@@ -50,6 +55,12 @@ MACROS: Final = """
     CREATE OR REPLACE TEMP MACRO first_run(rows) AS list_slice(
         rows, 1, coalesce(list_position(list_transform(rows, LAMBDA each: each.v IS DISTINCT FROM rows[1].v), true) - 1, len(rows))
     );
+    -- Of the first row's value, what it is made of beside the row itself, which the next one would replace.
+    CREATE OR REPLACE TEMP MACRO rows_of(atoms) AS list_transform(atoms, LAMBDA atom: regexp_extract(atom, '^.*\x1f'));
+    CREATE OR REPLACE TEMP MACRO beside(cells, exists_by) AS list_filter(
+        cells, LAMBDA cell: NOT list_contains(rows_of(exists_by), regexp_extract(cell, '^.*\x1f'))
+    );
+    CREATE OR REPLACE TEMP MACRO of_first(rows) AS flatten([beside(rows[1].c, rows[1].e), any_of(with_all(first_run(rows)))]);
     CREATE OR REPLACE TEMP MACRO of_each_value(rows) AS flatten(list_transform(
         list_distinct(list_transform(rows, LAMBDA each: each.v)), LAMBDA value: any_of(with_value(rows, value))
     ));
@@ -82,15 +93,16 @@ class _Scope:
         source = self.sources.get(column.table)
         if source is None:
             raise Unexplained(f"{column.sql(_DIALECT)} belongs to no table of its query", hint="a correlated column cannot be explained")
-        return () if column.name.startswith("_") else source.columns[column.name]
+        return source.columns[column.name]
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """The columns of a rewritten query, and whether it reads any base table at all."""
+    """The columns of a rewritten query, whether it reads no base table at all, and which column numbers its rows."""
 
     columns: tuple[str, ...]
     plain: bool
+    place: str = ""
 
 
 def annotated(text: str, schema: Schema) -> str:
@@ -111,49 +123,6 @@ def annotated(text: str, schema: Schema) -> str:
 def cells_of(column: str) -> str:
     """The name of the list that belongs to a column."""
     return f"_w_{column}"
-
-
-def row_of(atom: str) -> str:
-    """The row that an atom is of, whatever its column."""
-    return atom.rpartition(SEPARATOR)[0]
-
-
-def settled(atoms: Iterable[str]) -> set[str]:
-    """The atoms that matter, out of those of one value or of several: alternatives do, unless the rows of one are there anyway."""
-    needed = _Needed()
-    for atom in atoms:
-        needed.add(atom)
-    found, pending = set(needed.atoms), list(needed.choices.values())
-    rows = set(map(row_of, found))
-    while pending:
-        pending.sort(key=len)  # what leaves the least choice is settled first, and may settle others
-        choice = pending.pop(0)
-        if not any(alternative.met(rows) for alternative in choice.values()):
-            for alternative in choice.values():
-                found |= alternative.atoms
-                pending += alternative.choices.values()
-            rows = set(map(row_of, found))
-    return found
-
-
-@dataclass
-class _Needed:
-    """Atoms that are all needed, and choices of each of which one alternative is."""
-
-    atoms: set[str] = field(default_factory=set)
-    choices: dict[str, dict[str, _Needed]] = field(default_factory=dict)
-
-    def add(self, atom: str) -> None:
-        if not atom.startswith(_CHOICE):
-            self.atoms.add(atom)
-            return
-        choice, alternative, inner = atom[1:].split(_CHOICE, 2)
-        self.choices.setdefault(choice, {}).setdefault(alternative, _Needed()).add(inner)
-
-    def met(self, rows: set[str]) -> bool:
-        """Whether these rows are all that it takes."""
-        chosen = (any(alternative.met(rows) for alternative in choice.values()) for choice in self.choices.values())
-        return all(row_of(atom) in rows for atom in self.atoms) and all(chosen)
 
 
 class _Annotator:
@@ -192,12 +161,12 @@ class _Annotator:
         known = self._with(node, known)
         scope, plain = _Scope(), True
         holders = [node.args["from_"], *(node.args.get("joins") or ())] if node.args.get("from_") else []
+        where, having = node.args.get("where"), node.args.get("having")
         for holder in holders:
-            alias, source, bare = self._source(holder.this, known)
+            alias, source, bare = self._source(holder.this, known, where, holder.args.get("on"))
             plain = plain and bare
             scope.sources[alias] = source
             self._joined(holder, alias, scope, known)
-        where, having = node.args.get("where"), node.args.get("having")
         if where:
             scope.exists = _union(scope.exists, self._condition(where.this, scope, known))
         outputs = [(each.alias_or_name, each.unalias()) for each in node.expressions]
@@ -209,20 +178,37 @@ class _Annotator:
             node.set("group", exp.Group(expressions=[value.copy() for _, value in outputs]))
             grouped = True
         if grouped:
-            cells = {name: self._grouped(value, scope) for name, value in outputs if not name.startswith("_")}
+            keys = node.args["group"].expressions if node.args.get("group") else ()
+            # A row counts in its group: for that, its key has to say what it says.
+            scope.exists = _union(scope.exists, *(self._cells(_meant(key, outputs), scope, known) for key in keys))
+            cells = {name: self._grouped(value, scope) for name, value in outputs if name != _SYNTHETIC}
             # All rows taken together are one group, be there any or not.
             exists: Cells = (f"any_of(list({_list(scope.exists)}))",) if node.args.get("group") else ()
             exists = _union(exists, self._grouped(having.this, scope) if having else ())
         else:
-            cells = {name: self._cells(value, scope, known) for name, value in outputs if not name.startswith("_")}
+            cells = {name: self._cells(value, scope, known) for name, value in outputs if name != _SYNTHETIC}
             qualified = node.args.get("qualify")
             exists = _union(scope.exists, self._condition(qualified.this, scope, known) if qualified else ())
         for name, _ in outputs:
             node.append("expressions", _raw(_list(cells.get(name, ())), cells_of(name)))
         node.append("expressions", _raw(_list(exists), EXISTS))
-        return _Answer(tuple(name for name, _ in outputs), plain)
+        numbered = {name: value for name, value in outputs if isinstance(value, exp.Window) and isinstance(value.this, exp.RowNumber)}
+        if len(numbered) != 1:
+            return _Answer(tuple(name for name, _ in outputs), plain)
+        ((place, window),) = numbered.items()
+        parts, counted = _partition(window), self._counted(window, scope, exists)
+        for name, value in outputs:
+            told = _list(_union(counted, cells.get(name, ())))
+            if name in {place, _SYNTHETIC}:
+                told = NOTHING
+            elif not value.find(exp.Window):  # which says the same of whatever row has number 1
+                told = f"of_first(list({_row(value, cells[name], counted)}) OVER ({parts} {_FROM_IT}))"
+            node.append("expressions", _raw(told, f"{_FIRST}{name}"))
+        node.append("expressions", _raw(f"any_of(list({_list(counted)}) OVER ({parts} {_FROM_IT}))", f"{_FIRST}{EXISTS}"))
+        return _Answer(tuple(name for name, _ in outputs), plain, place)
 
-    def _source(self, node: exp.Expr, known: Mapping[str, _Answer]) -> tuple[str, _Source, bool]:
+    def _source(self, node: exp.Expr, known: Mapping[str, _Answer], *conditions: exp.Expr | None) -> tuple[str, _Source, bool]:
+        """A source under its alias; of one whose rows are numbered, if these conditions choose number 1, what stands for a group."""
         alias = node.alias_or_name
         quoted = f'"{alias}"'
         if isinstance(node, exp.Table) and node.db:
@@ -232,9 +218,12 @@ class _Annotator:
             atoms = {name.lower(): (f"[{quoted}._id || '{name}']",) for name in columns}
             return alias, _Source(atoms, (f"[{quoted}._id]",)), False
         answer = known[node.name] if isinstance(node, exp.Table) else self.query(node, known)
-        cells = {name: (f'{quoted}."{cells_of(name)}"',) for name in answer.columns}
         if answer.plain:
             return alias, _Source(dict.fromkeys(answer.columns, ()), ()), True
+        if answer.place and any(_chooses_first(condition, alias, answer.place) for condition in conditions):
+            firsts = {name: (f'{quoted}."{_FIRST}{name}"',) for name in answer.columns}
+            return alias, _Source({**firsts, answer.place: ()}, (f'{quoted}."{_FIRST}{EXISTS}"',)), False
+        cells = {name: (f'{quoted}."{cells_of(name)}"',) for name in answer.columns}
         return alias, _Source(cells, (f'{quoted}."{EXISTS}"',)), False
 
     def _joined(self, holder: exp.Expr, alias: str, scope: _Scope, known: Mapping[str, _Answer]) -> None:
@@ -311,14 +300,17 @@ class _Annotator:
         return (" ".join(parts),)
 
     def _coalesce(self, node: exp.Coalesce, cells: Callable[[exp.Expr], Cells]) -> Cells:
-        *choices, last = [node.this, *node.expressions]
-        # What equals the constant that stands in for it says nothing that its absence does not.
-        other = f" AND {{}} IS DISTINCT FROM {last.sql(_DIALECT)}" if isinstance(last, exp.Literal | exp.Boolean) else ""
-        parts = []
-        for each in choices:
-            value = each.sql(_DIALECT)
-            parts.append(f"WHEN {value} IS NOT NULL{other.format(value)} THEN {_list(cells(each))}")
-        return (f"CASE {' '.join(parts)} ELSE {_list(cells(last))} END",)
+        """The first choice that says something, unless those after it would say the same: then any of them will do."""
+        first, *rest = [node.this, *node.expressions]
+        if not rest:
+            return cells(first)
+        instead = exp.Coalesce(this=rest[0].copy(), expressions=[each.copy() for each in rest[1:]]) if rest[1:] else rest[0]
+        mine, others = _list(cells(first)), _list(self._coalesce(instead, cells) if isinstance(instead, exp.Coalesce) else cells(instead))
+        value = first.sql(_DIALECT)
+        either = NOTHING if others == NOTHING else f"CASE WHEN len({others}) = 0 THEN {NOTHING} ELSE any_of([{mine}, {others}]) END"
+        return (
+            f"CASE WHEN {value} IS NULL THEN {others} WHEN {value} IS DISTINCT FROM {instead.sql(_DIALECT)} THEN {mine} ELSE {either} END",
+        )
 
     def _grouped(self, node: exp.Expr, scope: _Scope) -> Cells:
         """What the value of an expression over a group depends on. The group's own key is the same in all of its rows."""
@@ -339,8 +331,8 @@ class _Annotator:
         value = value.expressions[0] if different else value
         if isinstance(function, exp.Count) and (value is None or isinstance(value, exp.Star)):
             return f"flatten(list({_list(scope.exists)}){_filter(only)})"
-        needed, text = _list(_union(scope.exists, self._cells(value, scope, {}))), value.sql(_DIALECT)
-        rows = f"list({{'v': {text}, 'w': {needed}}}){_filter([*only, f'{text} IS NOT NULL'])}"
+        row = _row(value, self._cells(value, scope, {}), scope.exists)
+        rows = f"list({row}){_filter([*only, f'{value.sql(_DIALECT)} IS NOT NULL'])}"
         if isinstance(function, exp.Max | exp.Min):
             return f"any_of(with_value({rows}, {node.sql(_DIALECT)}))"
         if isinstance(function, exp.Count):
@@ -351,23 +343,24 @@ class _Annotator:
             return f"of_sum({rows}, {node.sql(_DIALECT)})"
         raise Unexplained(f"{function.sql(_DIALECT)} cannot be explained", hint="count, sum, avg, min and max can")
 
+    def _counted(self, window: exp.Window, scope: _Scope, exists: Cells) -> Cells:
+        """What it takes that a row counts among those of its part."""
+        return _union(exists, *(self._cells(each, scope, {}) for each in window.args.get("partition_by") or ()))
+
     def _window(self, node: exp.Window, scope: _Scope) -> Cells:
-        function, value = node.this, node.this.this
-        plain = node.copy()
-        plain.set("spec", None)
-        parts = plain.sql(_DIALECT).partition(" OVER (")[2].removesuffix(")")
+        function, value, parts = node.this, node.this.this, _partition(node)
+        exists = self._counted(node, scope, scope.exists)
         if isinstance(function, exp.RowNumber):  # a row's place is made by those before it
-            return (f"flatten(list({_list(scope.exists)}) OVER ({parts} {_BEFORE}))",)
+            return (f"flatten(list({_list(exists)}) OVER ({parts} {_BEFORE}))",)
         if isinstance(function, exp.Count) and (value is None or isinstance(value, exp.Star)):
-            return (f"flatten(list({_list(scope.exists)}) OVER {node.sql(_DIALECT).partition(' OVER ')[2]})",)
+            return (f"flatten(list({_list(exists)}) OVER {node.sql(_DIALECT).partition(' OVER ')[2]})",)
         if value is None:
             raise Unexplained(f"{function.sql(_DIALECT)} OVER cannot be explained", hint="row_number can")
-        needed = _list(_union(scope.exists, self._cells(value, scope, {})))
-        row = f"{{'v': {value.sql(_DIALECT)}, 'w': {needed}}}"
+        row = _row(value, self._cells(value, scope, {}), exists)
         if isinstance(function, exp.FirstValue):
-            return (f"any_of(with_all(first_run(list({row}) OVER ({parts} {_UP_TO_IT}))))",)
+            return (f"of_first(list({row}) OVER ({parts} {_UP_TO_IT}))",)
         if isinstance(function, exp.Lag) and len(function.args) == 1:
-            before = f"any_of(with_all(first_run(list_reverse(list({row}) OVER ({parts} {_BEFORE})))))"
+            before = f"of_first(list_reverse(list({row}) OVER ({parts} {_BEFORE})))"
             return (f"CASE WHEN {node.sql(_DIALECT)} IS NULL THEN {NOTHING} ELSE {before} END",)
         rows = f"list({row}) FILTER (WHERE {value.sql(_DIALECT)} IS NOT NULL) OVER {node.sql(_DIALECT).partition(' OVER ')[2]}"
         if isinstance(function, exp.Sum):
@@ -386,6 +379,37 @@ def _list(cells: Cells) -> str:
     if not cells:
         return NOTHING
     return cells[0] if len(cells) == 1 else f"flatten([{', '.join(cells)}])"
+
+
+def _meant(key: exp.Expr, outputs: Sequence[tuple[str, exp.Expr]]) -> exp.Expr:
+    """A key of a group that is told by its place, or by the name of what is put out."""
+    if isinstance(key, exp.Literal) and key.is_int:
+        return outputs[int(key.name) - 1][1]
+    if isinstance(key, exp.Column) and not key.table:
+        return next((value for name, value in outputs if name == key.name), key)
+    return key
+
+
+def _partition(window: exp.Window) -> str:
+    """By what a window is divided and ordered, without its frame."""
+    plain = window.copy()
+    plain.set("spec", None)
+    return plain.sql(_DIALECT).partition(" OVER (")[2].removesuffix(")")
+
+
+def _chooses_first(condition: exp.Expr | None, alias: str, place: str) -> bool:
+    """Whether a condition, among others, asks for number 1."""
+    node = condition.this if isinstance(condition, exp.Where) else condition
+    if isinstance(node, exp.And):
+        return _chooses_first(node.left, alias, place) or _chooses_first(node.right, alias, place)
+    if isinstance(node, exp.Paren):
+        return _chooses_first(node.this, alias, place)
+    return node is not None and node.sql(_DIALECT) == f'"{alias}"."{place}" = 1'
+
+
+def _row(value: exp.Expr, cells: Cells, exists: Cells) -> str:
+    """What macros are told of a row."""
+    return f"{{'v': {value.sql(_DIALECT)}, 'w': {_list(_union(exists, cells))}, 'c': {_list(cells)}, 'e': {_list(exists)}}}"
 
 
 def _filter(conditions: Iterable[str]) -> str:

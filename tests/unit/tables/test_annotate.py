@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilothouse.tables.why.annotate import EXISTS, MACROS, SEPARATOR, Unexplained, annotated, cells_of, row_of, settled
+from pilothouse.tables.why.annotate import EXISTS, MACROS, Unexplained, annotated, cells_of
+from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
 from tests.unit.tables.removal import is_cause, necessary
 
 SCHEMA = {"s": {"o": ["id", "firm", "day"], "i": ["id", "o_id", "amt", "day"], "f": ["firm", "name"]}, "asked": {"x": ["id"]}}
@@ -82,8 +83,7 @@ def test_what_is_named_is_what_brute_force_finds(text: str) -> None:
             answers = Answers(connection, text)
             for key, exists, *cells in found:
                 for place, (name, atoms) in enumerate(zip(columns, cells, strict=True)):
-                    atoms = settled(atom for atom in (*(exists or ()), *(atoms or ())) if atom is not None)
-                    explained = set(map(row_of, atoms))
+                    explained = set(map(row_of, Needed.of((*(exists or ()), *(atoms or ()))).settled()))
 
                     def answer(gone: frozenset[str], place: int = place, key: Any = key) -> object:
                         return [row[place] for row in answers[gone] if row[0] == key]

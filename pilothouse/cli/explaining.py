@@ -1,0 +1,67 @@
+"""Commands that explain: why a row says what it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.tree import Tree
+
+from pilothouse.cli.inspecting import open_platform
+from pilothouse.cli.output import Json, console, print_json, shown, told_plainly
+
+if TYPE_CHECKING:
+    from pilothouse.tables.why.explain import Row
+
+_SHOWN = 6  # values of a row, where all of them matter
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on the application."""
+    app.command()(why)
+
+
+@told_plainly
+def why(
+    table: Annotated[str, typer.Argument(help="A table that a model makes, such as marts.fct_order.")],
+    key: Annotated[list[str], typer.Argument(help="The row's key, its parts in the order of the table's key.")],
+    column: Annotated[str | None, typer.Option("--column", "-c", help="Explain what the row says there alone.")] = None,
+    version: Annotated[int | None, typer.Option("--version", help="Of the table; the newest by default.")] = None,
+    json_output: Json = False,  # noqa: FBT002 - typer
+) -> None:
+    """Print the source rows that a row is made of, model by model down to what the sources said, each at its version.
+
+    Example: pilothouse why marts.fct_order 1000100 --column net_amount_eur
+    """
+    with open_platform() as platform:
+        model = platform.project.model(table)
+        if len(key) != len(model.key):
+            raise typer.BadParameter(f"the key of {model.table} has {len(model.key)} parts: {', '.join(model.key)}", param_hint="KEY")
+        row = platform.explainer.why(table, dict(zip(model.key, key, strict=True)), column=column, version=version)
+    if json_output:
+        print_json(row.as_json())
+        return
+    console.print(_grown(Tree(_told(row)), row))
+    console.print(f"[dim]{len(row.raw())} rows of sources[/]")
+
+
+def _grown(tree: Tree, row: Row) -> Tree:
+    for source in row.sources:
+        _grown(tree.add(_told(source)), source)
+    return tree
+
+
+def _told(row: Row) -> str:
+    """A row in one line: what it is, and of what it says whatever matters here."""
+    raw = row.table.startswith("raw/")
+    key = ", ".join(row.key.values()) if not raw else ""
+    columns = row.columns if len(row.columns) <= _SHOWN else [*row.columns[:_SHOWN]]
+    known = {name.lower(): value for name, value in row.values.items()}
+    values = ", ".join(f"{name}={escape(_plain(known.get(name.lower())))}" for name in columns if name not in row.key)
+    more = f" and {len(row.columns) - _SHOWN} more" if len(row.columns) > _SHOWN else ""
+    return f"[bold]{row.table}[/] [dim]v{row.version}[/] {escape(key)}  {values}{more}"
+
+
+def _plain(value: Any) -> str:
+    return "nothing" if value is None else shown(value)

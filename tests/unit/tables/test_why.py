@@ -1,0 +1,120 @@
+"""Why a row of the real models says what it says, against brute force on nothing but what was named.
+
+Made of the named raw rows alone, the row must come out the same: so none is missing. Taking any one of them away must change
+it, at once or once others are gone: so none is idle.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.lake import Lake
+from pilothouse.tables.building import Builder
+from pilothouse.tables.dbt import Dbt
+from pilothouse.tables.project import Model, Project
+from pilothouse.tables.why.explain import Explainer, Row
+from tests.raw_company import RawCompany
+from tests.unit.tables.removal import is_cause
+from tests.unit.tables.test_building import built, lived
+
+ROWS = 2  # of each table
+SAMPLE = 4  # of the raw rows behind each
+Raw = tuple[str, str]  # table, and identity with version
+
+
+@pytest.fixture(scope="module")
+def explainer(raw: RawCompany, builder: Builder, project: Project, work: Path) -> Explainer:
+    lived(raw, 60)  # some rows have several versions, some are deleted
+    built(builder)
+    return Explainer(raw.lake, project, work)
+
+
+@pytest.fixture(scope="module")
+def whole_texts(project: Project, raw: RawCompany, work: Path) -> Mapping[str, str]:
+    """The models' texts as they make whole tables."""
+    from pilothouse.tables.plugin import Served, serving
+
+    with serving(Served(raw.lake, {})):
+        return Dbt(project.folder, work).compile(variables={})
+
+
+class Remade:
+    """The models over a few raw rows, out of which some can be taken."""
+
+    def __init__(self, lake: Lake, project: Project, texts: Mapping[str, str], explained: Row) -> None:
+        self.connection = duckdb.connect()
+        self.connection.execute("SET TimeZone = 'UTC'; CREATE TABLE gone (id VARCHAR)")
+        self.rows = sorted(explained.raw())
+        for name in sorted({name for model in project.models.values() for name in model.raw}):
+            _, schema, table = name.split("/")
+            kept = [version for each, version in self.rows if each == name]
+            scan = lake.table(name).files().sql
+            identity = "hex(_row_id) || epoch_us(_seen_at)::VARCHAR"
+            told = f"SELECT *, '{name}' || {identity} AS _named FROM ({scan}) WHERE list_contains(?, {identity})"
+            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            self.connection.execute(f'CREATE TABLE "{schema}"."{table}_kept" AS {told}', [kept])
+            rest = f'FROM "{schema}"."{table}_kept" WHERE _named NOT IN (FROM gone)'
+            self.connection.execute(f'CREATE VIEW "{schema}"."{table}" AS SELECT * EXCLUDE (_named) {rest}')
+        for model in project.models.values():
+            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{model.layer}"')
+            self.connection.execute(f'CREATE VIEW "{model.layer}"."{model.name}" AS {texts[model.name]}')
+
+    def row(self, model: Model, key: Mapping[str, str], gone: frozenset[Raw]) -> object:
+        self.connection.execute("DELETE FROM gone")
+        self.connection.execute("INSERT INTO gone SELECT unnest(?::VARCHAR[])", [[table + identity for table, identity in gone]])
+        columns = ", ".join(f'"{column.name}"' for column in model.columns if not column.name.startswith("_"))
+        same = " AND ".join(f'CAST("{name}" AS VARCHAR) = ?' for name in model.key)
+        return self.connection.execute(f'SELECT {columns} FROM "{model.layer}"."{model.name}" WHERE {same}', list(key.values())).fetchall()
+
+
+def marts(project: Project) -> Iterator[Model]:
+    return (model for model in project.published.values() if model.layer in {"intermediate", "marts", "features"})
+
+
+@pytest.mark.timeout(900)
+def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
+    raw: RawCompany, explainer: Explainer, project: Project, whole_texts: Mapping[str, str]
+) -> None:
+    dice = random.Random(5)
+    for model in marts(project):
+        table = raw.lake.table(model.table).scan().collect()
+        columns = [column.name for column in model.columns if not column.name.startswith("_")]
+        for _ in range(ROWS):
+            told = table.row(dice.randrange(table.height), named=True)
+            key = {name: str(told[name]) for name in model.key}
+            explained = explainer.why(model.table, key)
+            remade = Remade(raw.lake, project, whole_texts, explained)
+            assert remade.row(model, key, frozenset()) == [tuple(told[name] for name in columns)], (model.table, key)
+            answer = cache(partial(remade.row, model, key))
+            for row in dice.sample(remade.rows, min(SAMPLE, len(remade.rows))):
+                assert is_cause(row, remade.rows, answer), (model.table, key, row)
+
+
+def test_one_column_needs_no_more_than_the_row(raw: RawCompany, explainer: Explainer) -> None:
+    abroad = raw.lake.table("marts/fct_order").scan().filter(pl.col("currency") != "EUR").collect()
+    key = {"order_id": abroad["order_id"][0]}
+    whole, items = explainer.why("fct_order", key).raw(), explainer.why("fct_order", key, column="items").raw()
+    assert {row.key["_row_id"] for row in items.values()} < {row.key["_row_id"] for row in whole.values()}
+    assert {table for table, _ in items} == {"raw/s4/sales_order", "raw/s4/sales_order_item"}
+
+
+def test_every_model_can_be_explained(explainer: Explainer, project: Project) -> None:
+    for model in project.published.values():
+        assert explainer.text(model)
+
+
+def test_a_row_or_a_column_that_is_not_there_is_told(explainer: Explainer) -> None:
+    with pytest.raises(ConfigError, match="no row order_id=nobody"):
+        explainer.why("marts.fct_order", {"order_id": "nobody"})
+    with pytest.raises(ConfigError, match=r"no column 'amuont'[\s\S]*net_amount"):
+        explainer.why("marts.fct_order", {"order_id": "nobody"}, column="amuont")
+    with pytest.raises(ConfigError, match="its key is order_id"):
+        explainer.why("marts.fct_order", {"order": "1"})
