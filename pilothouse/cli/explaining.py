@@ -55,12 +55,12 @@ def _grown(tree: Tree, row: Row) -> Tree:
 def _told(row: Row) -> str:
     """A row in one line: what it is, and of what it says whatever matters here."""
     raw = row.table.startswith("raw/")
-    key = ", ".join(row.key.values()) if not raw else ""
-    columns = row.columns if len(row.columns) <= _SHOWN else [*row.columns[:_SHOWN]]
+    which = f"seen {shown(row.values['_seen_at'])}" if raw else ", ".join(row.key.values())
     known = {name.lower(): value for name, value in row.values.items()}
-    values = ", ".join(f"{name}={escape(_plain(known.get(name.lower())))}" for name in columns if name not in row.key)
-    more = f" and {len(row.columns) - _SHOWN} more" if len(row.columns) > _SHOWN else ""
-    return f"[bold]{row.table}[/] [dim]v{row.version}[/] {escape(key)}  {values}{more}"
+    names = [name for name in row.columns if name not in row.key and not name.startswith("_")]
+    values = ", ".join(f"{name}={escape(_plain(known.get(name.lower())))}" for name in names[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"[bold]{row.table}[/] [dim]v{row.version}[/] {escape(which)}  {values}{more}"
 
 
 def _plain(value: Any) -> str:
