@@ -21,9 +21,9 @@ from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Model, Project
 from pilothouse.tables.why.explain import Explainer, Row
+from tests.integration.tables.removal import is_cause
+from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
-from tests.unit.tables.removal import is_cause
-from tests.unit.tables.test_building import built, lived
 
 ROWS = 2  # of each table
 SAMPLE = 4  # of the raw rows behind each

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pilothouse.tables.why.annotate import EXISTS, MACROS, Unexplained, annotated, cells_of
 from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
-from tests.unit.tables.removal import is_cause, necessary
+from tests.integration.tables.removal import is_cause, necessary
 
 SCHEMA = {"s": {"o": ["id", "firm", "day"], "i": ["id", "o_id", "amt", "day"], "f": ["firm", "name"]}, "asked": {"x": ["id"]}}
 # Each query's first column names its rows.

@@ -15,8 +15,8 @@ from pilothouse.sandbox.company.sap_finance import BILLING_DOCUMENT, OPERATIONAL
 from pilothouse.sandbox.company.schema import Entity
 from pilothouse.sandbox.company.warehouse import CREDIT_RATING, INDUSTRY_INDEX, OWNERSHIP
 from pilothouse.tables.building import Builder
+from tests.integration.tables.conftest import NOW
 from tests.raw_company import RawCompany
-from tests.unit.tables.conftest import NOW
 
 
 def test_a_future_that_is_planted_is_found_in_no_feature(raw: RawCompany, builder: Builder) -> None:

@@ -11,8 +11,8 @@ from pilothouse.kernel.lake.upkeep import tend
 from pilothouse.kernel.versions import recording
 from pilothouse.tables.building import Builder, Made
 from pilothouse.tables.record import Notes
+from tests.integration.tables.conftest import NOW
 from tests.raw_company import RawCompany
-from tests.unit.tables.conftest import NOW
 
 
 def lived(raw: RawCompany, beats: int) -> int:

@@ -1,0 +1,67 @@
+"""Why a row says what it says: how long the answer takes at a million orders, and what provenance costs when nobody asks.
+
+Rows are drawn from every table but staging, as many of each, and each is explained whole, in a process that has explained one
+before. Exactness is not a figure: `tests/unit/tables/test_why.py` holds it against brute force.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from bench import tables
+from bench.apart import ours
+from bench.figure import Figure, figure
+from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.settings import TableSettings
+from pilothouse.tables.building import Builder
+from pilothouse.tables.project import FOLDER, Project
+from pilothouse.tables.record import KEY
+from pilothouse.tables.why.explain import Explainer
+
+ROWS = 12  # of each table
+
+
+def figures(scale: float = 25.0) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
+        orders = tables.raw(folder, scale)
+        asked = ours("bench.why:ask", folder)
+        told, held = stored(folder)
+    return [
+        figure(f"why of a row, {orders:,} orders, p95", asked.rows / 1_000, "ms", better="lower", bar=500),
+        figure("what provenance adds to storage", 100 * told / held, "%", better="lower", bar=5),
+    ]
+
+
+def ask(folder: str) -> int:
+    """Microseconds that nineteen of twenty answers take at most."""
+    work = Path(folder) / "work"
+    lake, project = Lake(f"{folder}/lake"), Project.load(FOLDER, work)
+    failed = [made.reason for made in Builder(lake, project, work, TableSettings()).build() if made.reason]
+    if failed:
+        raise RuntimeError("\n".join(failed))
+    explainer, dice, took = Explainer(lake, project, work), random.Random(3), []
+    for model in project.published.values():
+        if model.layer == "staging":
+            continue
+        keys = lake.table(model.table).scan().select(model.key).collect()
+        explainer.why(model.table, keys.row(0, named=True))  # its text is compiled once
+        for _ in range(ROWS):
+            key = keys.row(dice.randrange(keys.height), named=True)
+            began = time.perf_counter()
+            explainer.why(model.table, key)
+            took.append((time.perf_counter() - began, model.name))
+    took.sort()
+    return round(took[int(len(took) * 0.95)][0] * 1_000_000)
+
+
+def stored(folder: str) -> tuple[int, int]:
+    """The bytes that tell what tables were made of, and those of the tables."""
+    lake = Lake(f"{folder}/lake")
+    made = [table for table in lake.tables() if not table.name.startswith("raw/")]
+    told = sum(len(entry.get(KEY, "")) for table in made for entry in table.history())
+    notes = sum(path.stat().st_size for path in Path(f"{folder}/lake").rglob("_made.json"))
+    held = sum(path.stat().st_size for table in made for path in Path(table.uri).rglob("*.parquet"))
+    return told + notes, held
