@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -15,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.errors import ConfigError, PilothouseError
 
 FOLDER = Path(__file__).parents[2] / "dbt_project"
 _PARSED = ("*.sql", "*.yml", "*.yaml", "*.md", "*.csv")
@@ -80,13 +83,28 @@ class Project:
         kept = work / f"models-{fingerprint}.json"
         if kept.is_file():
             return cls(folder, (_from_plain(plain) for plain in json.loads(kept.read_text())), fingerprint)
+        if "dbt.cli.main" in sys.modules:
+            return cls.parsed(folder, work)
+        # In a process of its own: who only asks for names shall not carry dbt with it ever after.
+        done = subprocess.run([sys.executable, "-m", __name__, str(folder), str(work)], capture_output=True, text=True, check=False)
+        if done.returncode or not kept.is_file():
+            told = json.loads(done.stdout or "{}")
+            raise ConfigError(
+                told.get("message") or f"{folder} cannot be parsed: {done.stderr.strip()[-2_000:]}", hint=told.get("hint", "")
+            )
+        return cls.load(folder, work)
+
+    @classmethod
+    def parsed(cls, folder: Path, work: Path) -> Project:
+        """The project as dbt parses it now, and kept for whoever asks next."""
         from pilothouse.tables.dbt import Dbt
 
-        project = cls(folder, models_of(Dbt(folder, work).manifest), fingerprint)
+        project = cls(folder, models_of(Dbt(folder, work).manifest), _fingerprint(folder))
         work.mkdir(parents=True, exist_ok=True)
         for outdated in work.glob("models-*.json"):
             outdated.unlink(missing_ok=True)
-        unfinished = kept.with_suffix(".unfinished")
+        kept = work / f"models-{project.fingerprint}.json"
+        unfinished = kept.with_suffix(f".{os.getpid()}")
         unfinished.write_text(json.dumps([asdict(model) for model in project.models.values()]))
         unfinished.replace(kept)
         return project
@@ -209,3 +227,16 @@ def _fingerprint(folder: Path) -> str:
     for path in sorted(path for pattern in _PARSED for path in folder.rglob(pattern)):
         told.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     return told.hexdigest()[:16]
+
+
+def _main(folder: str, work: str) -> int:
+    try:
+        Project.parsed(Path(folder), Path(work))
+    except PilothouseError as error:
+        sys.stdout.write(json.dumps({"message": error.message, "hint": error.hint}))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))
