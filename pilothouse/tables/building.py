@@ -28,7 +28,7 @@ from pilothouse.kernel.lake.duck import Scan
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.dbt import Dbt, Ran
-from pilothouse.tables.project import Model, Project
+from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.publishable import quoted, refuse_duplicates, why_not
 from pilothouse.tables.record import Notes, Read, Record, reading
 
@@ -191,8 +191,8 @@ class Builder:
         partly: set[str] = set()
         for plan in plans:
             for name, read in plan.record.inputs.items():
-                if _relation(name) not in relations:
-                    relations[_relation(name)] = self._lake.table(name).files(read.version)
+                if relation(name) not in relations:
+                    relations[relation(name)] = self._lake.table(name).files(read.version)
             if plan.since is not None:
                 try:
                     changes = {
@@ -263,9 +263,3 @@ def _merge_queries(model: Model) -> tuple[str, str]:
     made = f'SELECT * FROM "{model.layer}"."{model.name}__made"'
     before = f'SELECT * FROM before."{model.name}" WHERE ({key}) IN (SELECT ({key}) FROM "{model.layer}"."{model.name}__touched")'
     return f"({before}) EXCEPT ({made})", f"({made}) EXCEPT ({before})"
-
-
-def _relation(table: str) -> tuple[str, str]:
-    """The schema and the name by which models call a table of the lake."""
-    parts = table.split("/")
-    return (parts[1], parts[2]) if parts[0] == "raw" else (parts[0], parts[1])

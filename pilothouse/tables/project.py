@@ -151,6 +151,12 @@ class Project:
                 del waiting[model.table]
 
 
+def relation(table: str) -> tuple[str, str]:
+    """The schema and the name by which models call a table of the lake."""
+    parts = table.split("/")
+    return (parts[1], parts[2]) if parts[0] == "raw" else (parts[0], parts[1])
+
+
 def models_of(manifest: Any) -> Iterator[Model]:
     """The models of dbt's manifest."""
     project = manifest.metadata.project_name

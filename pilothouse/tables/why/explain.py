@@ -17,7 +17,7 @@ import duckdb
 from pilothouse.kernel.errors import ConfigError, LakeError
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.duck import offer_store
-from pilothouse.tables.project import Model, Project
+from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.record import Notes
 from pilothouse.tables.why.annotate import ASKED, EXISTS, MACROS, annotated, cells_of
 from pilothouse.tables.why.needed import SEPARATOR, Needed
@@ -272,12 +272,6 @@ class _Asked:
     def everything(self) -> set[str]:
         """All atoms of all cells."""
         return set().union(*(needed.everything() for cells in self.cells.values() for needed in cells.values()))
-
-
-def relation(table: str) -> tuple[str, str]:
-    """The schema and the name by which models call a table of the lake."""
-    parts = table.split("/")
-    return (parts[1], parts[2]) if parts[0] == "raw" else (parts[0], parts[1])
 
 
 def _place(table: str) -> str:
