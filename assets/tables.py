@@ -114,11 +114,14 @@ def _checks(model: "Model") -> Iterator[dg.AssetCheckSpec]:
 
 
 def _results(made: "Made") -> Iterator[dg.AssetCheckResult]:
-    """What was found; of a table that was left alone, what was found when it was made holds on."""
+    """What was found; of a table that was left alone, what was found when it was made holds on. Nothing is said of a test that a
+    failure kept from running."""
     key = asset_key(made.model.table)
     found = {test.name: test for test in made.tests}
     for test in made.model.tests:
         ran = found.get(test.name)
+        if made.reason and (ran is None or ran.status == "skipped"):
+            continue
         yield dg.AssetCheckResult(
             passed=made.how == "unchanged" or (ran is not None and ran.ok),
             asset_key=key,

@@ -36,6 +36,8 @@ def why(
     """
     with open_platform() as platform:
         model = platform.project.model(table)
+        if not model.published:
+            raise typer.BadParameter(f"{model.name} is a view: ask for a table that reads it", param_hint="TABLE")
         if len(key) != len(model.key):
             raise typer.BadParameter(f"the key of {model.table} has {len(model.key)} parts: {', '.join(model.key)}", param_hint="KEY")
         row = platform.explainer.why(table, dict(zip(model.key, key, strict=True)), column=column, version=version)

@@ -142,10 +142,7 @@ class Builder:
         last, record = self._notes.read(self._table(model)), self._record(model)
         if last is not None and last.same_as(record) and not full:
             return None
-        same_tables = last is not None and {n: r.identity for n, r in last.inputs.items()} == {
-            n: r.identity for n, r in record.inputs.items()
-        }
-        partly = model.incremental and not full and last is not None and last.code == record.code and same_tables
+        partly = last is not None and model.incremental and not full and last.code == record.code and last.of_the_same_tables_as(record)
         return _Plan(model, record, last.inputs if last is not None and partly else None)
 
     def _made(self, plans: Sequence[_Plan]) -> Iterator[Made]:
@@ -181,6 +178,9 @@ class Builder:
             return replace(self._published(plan, connection, in_part=in_part), tests=tests)
         except PilothouseError as error:
             return Made(plan.model, "failed", reason=str(error), tests=tests)
+        except duckdb.Error as error:  # out of memory or of disk, while the rows are read out
+            hint = "give it more by `tables.memory`, or free some disk; the table stays as it was"
+            return Made(plan.model, "failed", reason=f"{plan.model.table}: {error}\n  hint: {hint}", tests=tests)
 
     def _served(self, plans: Sequence[_Plan]) -> tuple[Served, set[str]]:
         """Everything that a wave reads, at its versions; and the models of which only a part is made."""
@@ -215,18 +215,8 @@ class Builder:
     def _tested_against(self, plans: Sequence[_Plan]) -> Iterator[Model]:
         """Tables further up that tests may name, as far as they are there."""
         building = {plan.model.name for plan in plans}
-        for plan in plans:
-            for table in self._ancestors(plan.model):
-                model = next((each for each in self.project.published.values() if each.table == table), None)
-                if model is not None and model.name not in building and self._table(model).exists():
-                    yield model
-
-    def _ancestors(self, model: Model) -> Iterator[str]:
-        for name in self.project.inputs(model):
-            yield name
-            parent = next((each for each in self.project.published.values() if each.table == name), None)
-            if parent is not None:
-                yield from self._ancestors(parent)
+        above = {model.name: model for plan in plans for model in self.project.ancestors(plan.model)}
+        return (model for name, model in above.items() if name not in building and self._table(model).exists())
 
     def _published(self, plan: _Plan, connection: duckdb.DuckDBPyConnection, *, in_part: bool) -> Made:
         model, table = plan.model, self._table(plan.model)

@@ -129,6 +129,14 @@ class Project:
             found |= dict.fromkeys([parent.table] if parent.published else self.inputs(parent))
         return tuple(found)
 
+    def ancestors(self, model: Model) -> Iterator[Model]:
+        """The published models that a model is made of, at once or through others; some of them more than once."""
+        for name in model.models:
+            parent = self.models[name]
+            if parent.published:
+                yield parent
+            yield from self.ancestors(parent)
+
     def views(self, model: Model) -> Iterator[Model]:
         """The views through which a model reads."""
         for name in model.models:

@@ -1,4 +1,4 @@
-"""What a table says as a whole, in five words: the same for the same rows, whatever their order and files.
+"""What a table says as a whole, in three numbers: the same for the same rows, whatever their order and files.
 
 The hashes of all rows are summed, so a digest grows and shrinks with the rows that come and go: a table of millions that
 lost ten and gained twelve knows its new digest without being read.

@@ -219,13 +219,13 @@ class Table:
         if before.metadata().id != now.metadata().id:
             raise LakeError(f"{self.name}: version {since} is of an earlier table of that name", hint="read the table as a whole")
         old, new = before.file_uris(), now.file_uris()
-        schema = pa.schema(now.schema().to_arrow())
-        lost = Scan(tuple(uri for uri in old if uri not in set(new)), schema)
+        schema, kept = pa.schema(now.schema().to_arrow()), set(old) & set(new)
+        lost = Scan(tuple(uri for uri in old if uri not in kept), schema)
         store, root = filesystem(self.uri, self._options)
         paths = [f"{root}/{uri.removeprefix(self.uri).removeprefix('/')}" for uri in lost.uris]
         if any(info.type == pafs.FileType.NotFound for info in store.get_file_info(paths)):
             raise LakeError(f"{self.name}: version {since} has expired", hint="read the table as a whole")
-        return lost, Scan(tuple(uri for uri in new if uri not in set(old)), schema)
+        return lost, Scan(tuple(uri for uri in new if uri not in kept), schema)
 
     def _write(
         self,

@@ -9,10 +9,10 @@ Where any one of several would do (a group is there as long as one of its rows i
 atoms are marked as alternatives (`any_of`). Which of them matter can only be said once everything else is known that the row
 depends on (`needed.py`).
 
-What cannot be told exactly is refused (`Unexplained`), so that no answer is a guess; a test asks for every model of the project.
 Of rows that are numbered, the one with number 1 stands for all that come after it: were it gone, the next would take its place. So
 its value is made of the first rows that say the same, any one of them.
 
+What cannot be told exactly is refused (`Unexplained`), so that no answer is a guess; a test asks for every model of the project.
 Whether a row is synthetic is no part of what it says, and is not explained.
 """
 

@@ -76,7 +76,13 @@ class Explainer:
         with duckdb.connect() as connection:
             connection.execute(f"SET TimeZone = 'UTC'; {MACROS}")
             offer_store(connection, self._lake)
-            found = _Explanation(self, connection).of(model.table, version, asked, {column} if column else set(known))
+            try:
+                found = _Explanation(self, connection).of(model.table, version, asked, {column} if column else set(known))
+            except duckdb.ConversionException as error:
+                told = ", ".join(f"{name}={value}" for name, value in key.items())
+                raise ConfigError(
+                    f"{model.table}: {told} is no key of it ({str(error).splitlines()[0]})", hint="numbers are digits, days 2026-11-21"
+                ) from error
         if found is None:
             told = ", ".join(f"{name}={value}" for name, value in key.items())
             raise ConfigError(f"{model.table}: no row {told} at version {version}", hint="`pilothouse query` shows which there are")

@@ -116,5 +116,7 @@ def test_a_row_or_a_column_that_is_not_there_is_told(explainer: Explainer) -> No
         explainer.why("marts.fct_order", {"order_id": "nobody"})
     with pytest.raises(ConfigError, match=r"no column 'amuont'[\s\S]*net_amount"):
         explainer.why("marts.fct_order", {"order_id": "nobody"}, column="amuont")
+    with pytest.raises(ConfigError, match=r"fct_rating: rating_id=first is no key of it"):
+        explainer.why("marts.fct_rating", {"rating_id": "first"})
     with pytest.raises(ConfigError, match="its key is order_id"):
         explainer.why("marts.fct_order", {"order": "1"})
