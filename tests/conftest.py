@@ -16,12 +16,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
 from pilothouse.kernel.database import Database
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.local.privileges import tethered
+
+# The same examples in every run, so that only a change can fail a test. HYPOTHESIS_PROFILE=searching looks for new ones.
+hypothesis.settings.register_profile("repeating", derandomize=True)
+hypothesis.settings.register_profile("searching", max_examples=1_000, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeating"))
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,9 @@ MACROS: Final = r"""
         cells, LAMBDA cell: NOT list_contains(rows_of(exists_by), regexp_extract(cell, '^.*\x1f'))
     );
     CREATE OR REPLACE TEMP MACRO of_first(rows) AS flatten([beside(rows[1].c, rows[1].e), any_of(with_all(first_run(rows)))]);
+    -- Of the value before: where none of those before says anything, it says nothing whichever of them are there.
+    CREATE OR REPLACE TEMP MACRO of_before(rows) AS CASE
+        WHEN len(list_filter(rows, LAMBDA each: each.v IS NOT NULL)) > 0 THEN of_first(rows) ELSE []::VARCHAR[] END;
     CREATE OR REPLACE TEMP MACRO of_each_value(rows) AS flatten(list_transform(
         list_distinct(list_transform(rows, LAMBDA each: each.v)), LAMBDA value: any_of(with_value(rows, value))
     ));
@@ -360,8 +363,7 @@ class _Annotator:
         if isinstance(function, exp.FirstValue):
             return (f"of_first(list({row}) OVER ({parts} {_UP_TO_IT}))",)
         if isinstance(function, exp.Lag) and len(function.args) == 1:
-            before = f"of_first(list_reverse(list({row}) OVER ({parts} {_BEFORE})))"
-            return (f"CASE WHEN {node.sql(_DIALECT)} IS NULL THEN {NOTHING} ELSE {before} END",)
+            return (f"of_before(list_reverse(list({row}) OVER ({parts} {_BEFORE})))",)
         rows = f"list({row}) FILTER (WHERE {value.sql(_DIALECT)} IS NOT NULL) OVER {node.sql(_DIALECT).partition(' OVER ')[2]}"
         if isinstance(function, exp.Sum):
             return (f"of_sum({rows}, 0)",)

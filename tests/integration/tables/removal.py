@@ -21,8 +21,8 @@ def necessary(rows: Iterable[R], answer: Callable[[frozenset[R]], object]) -> se
 
 
 def is_cause(row: R, others: Iterable[R], answer: Callable[[frozenset[R]], object]) -> bool:
-    """Whether a row matters once others that can be spared are gone. Which can be depends on which went first, so several orders
-    are tried."""
+    """Whether a row matters once others that can be spared are gone: none, some or all of them. Which can be depends on which went
+    first, so several orders are tried."""
     whole, several = answer(frozenset()), list(others)
     if answer(frozenset({row})) != whole:
         return True
@@ -32,7 +32,7 @@ def is_cause(row: R, others: Iterable[R], answer: Callable[[frozenset[R]], objec
         for other in several:
             if other != row and answer(gone | {other}) == whole:
                 gone |= {other}
-        if answer(gone | {row}) != whole:
-            return True
+                if answer(gone | {row}) != whole:
+                    return True
         dice.shuffle(several)
     return False
