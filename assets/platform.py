@@ -117,8 +117,10 @@ class Platform:
     @cached_property
     def builder(self) -> Builder:
         """What makes them."""
+        from graph.resolution.corrections import Corrections
         from pilothouse.tables.building import Builder
 
+        Corrections(self.lake).ensure()  # models read what people said, before anybody says anything
         return Builder(self.lake, self.project, self.settings.home / "tables", self.settings.tables)
 
     @cached_property

@@ -27,6 +27,7 @@ class BuildOptions(dg.Config):
     """How a run makes its tables."""
 
     full: bool = False
+    learn: bool = False
 
 
 def asset_key(table: str) -> dg.AssetKey:
@@ -57,7 +58,7 @@ def table_assets(project: "Project") -> dg.AssetsDefinition:
         wanted = [by_key[key].name for key in context.selected_asset_keys]
         failed = []
         with translated_errors(context), platform.recording(context):
-            for made in platform.platform.builder.build(wanted, full=config.full):
+            for made in platform.platform.builder.build(wanted, full=config.full, learn=config.learn):
                 TABLES.tell(made.model.table, made)
                 context.log.info(f"{made.model.table}: {made.reason or made.how}")
                 if made.reason:

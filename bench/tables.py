@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.apart import ours
 from bench.figure import Figure, figure
+from graph.resolution.corrections import Corrections
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.sandbox.company.company import Company
@@ -48,6 +49,7 @@ def raw(folder: str, scale: float) -> int:
     company = Company.open(Path(folder), seed=7, scale=scale, now=NOW)
     lake = Lake(f"{folder}/lake")
     RawCompany(company, lake).fill()
+    Corrections(lake).ensure()
     company.close()
     return lake.raw("s4", "sales_order").rows()
 
@@ -71,6 +73,7 @@ def build_part(folder: str) -> int:
     lake = Lake(f"{folder}/living")
     living = RawCompany(company, lake)
     living.sync()
+    Corrections(lake).ensure()
     builder = Builder(lake, Project.load(FOLDER, Path(folder) / "work"), Path(folder) / "work", TableSettings())
     _milliseconds(builder)
     for beat in range(BEATS):

@@ -62,7 +62,7 @@ def sync(dagster_home: Path, source: str, streams: Sequence[str], listener: List
     return Outcome(tuple(loads), tuple(_failures(result, source)))
 
 
-def build(dagster_home: Path, tables: Sequence[str], listener: Listener[Made], *, full: bool = False) -> list[Made]:
+def build(dagster_home: Path, tables: Sequence[str], listener: Listener[Made], *, full: bool = False, learn: bool = False) -> list[Made]:
     """Make some tables (all where none is named) as one run of their job."""
     from orchestration.definitions import defs
 
@@ -78,7 +78,7 @@ def build(dagster_home: Path, tables: Sequence[str], listener: Listener[Made], *
             asset_selection=[asset_key(table) for table in tables] or None,
             raise_on_error=False,
             tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
-            run_config={**_SILENTLY, "ops": {TABLES_OP: {"config": {"full": full}}}},
+            run_config={**_SILENTLY, "ops": {TABLES_OP: {"config": {"full": full, "learn": learn}}}},
         )
     if not result.success and not any(made.reason for made in done):
         raise DataRejected("\n".join(_reasons(result)), hint="the run in the Dagster UI shows more")

@@ -42,14 +42,16 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- The same where a change touches whole groups of rows, such as all of a firm: the query names groups instead of keys. -#}
-{% macro touched_groups(columns, query) -%}
+{#- The same where a change touches whole groups of rows, such as all of a firm: the query names groups instead of keys. Where a row
+    of the group can be made without the others, `asked_by` names it. -#}
+{% macro touched_groups(columns, query, asked_by=none) -%}
+    {%- set asked_by = asked_by or columns -%}
     {%- if is_incremental_build() -%}
         {%- set group = '(' ~ columns | join(', ') ~ ')' -%}
         {%- do touch('select * from before.' ~ adapter.quote(model.name) ~ ' where ' ~ group ~ ' in (' ~ query ~ ')') -%}
         {{ group }} in ({{ query }})
     {%- elif is_asked() -%}
-        ({{ columns | join(', ') }}) in (select {{ columns | join(', ') }} from {{ asked() }})
+        ({{ asked_by | join(', ') }}) in (select {{ asked_by | join(', ') }} from {{ asked() }})
     {%- else -%}
         true
     {%- endif -%}
@@ -64,6 +66,11 @@
     {%- else -%}
         true
     {%- endif -%}
+{%- endmacro %}
+
+{#- Leave out of a part what no row that is asked for needs, by the column of this model's key that it has to be. -#}
+{% macro asked_for(column, key) -%}
+    {%- if is_asked() -%} {{ column }} in (select {{ key }} from {{ asked() }}) {%- else -%} true {%- endif -%}
 {%- endmacro %}
 
 {#- After a model made its touched rows alone: put the others beside them, so that whoever reads it here, tests among them, sees all. -#}

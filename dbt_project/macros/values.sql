@@ -48,10 +48,14 @@
 {%- endmacro %}
 
 {#- The first row of each group. -#}
-{% macro first_of(relation, group, order) -%}
+{% macro first_of(relation, group, order, where='true') -%}
     (
         select *
-        from (select *, row_number() over (partition by {{ group }} order by {{ order }}) as _place from {{ relation }}) as placed
+        from (
+            select *, row_number() over (partition by {{ group }} order by {{ order }}) as _place
+            from {{ relation }}
+            where {{ where }}
+        ) as placed
         where _place = 1
     )
 {%- endmacro %}

@@ -30,6 +30,7 @@ def build(
         list[str] | None, typer.Argument(metavar="[TABLE]...", help="What to make; everything where nothing is named.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make tables as a whole, even where only a part has changed.")] = False,  # noqa: FBT002 - typer
+    learn: Annotated[bool, typer.Option("--learn", help="Learn anew how firms are recognised.")] = False,  # noqa: FBT002 - typer
     json_output: Json = False,  # noqa: FBT002
 ) -> None:
     """Bring tables up to what they are made of, as a run that the Dagster UI shows. What has not changed is left alone.
@@ -42,18 +43,18 @@ def build(
         if views:
             raise typer.BadParameter(f"{views[0]} is a view: it is worked out by the tables that read it")
         home = platform.settings.home / "dagster"
-    made = run_build(home, [model.table for model in named], full=full, quiet=json_output)
+    made = run_build(home, [model.table for model in named], full=full, learn=learn, quiet=json_output)
     if json_output:
         print_json(as_json(made))
     if failures(made):
         raise typer.Exit(1)
 
 
-def run_build(dagster_home: Path, tables: Sequence[str], *, full: bool = False, quiet: bool) -> list[Made]:
+def run_build(dagster_home: Path, tables: Sequence[str], *, full: bool = False, learn: bool = False, quiet: bool) -> list[Made]:
     """Make tables, and tell each as it is done."""
     from orchestration.syncing import build as run
 
-    made = run(dagster_home, tables, (lambda *_: None) if quiet else _told, full=full)
+    made = run(dagster_home, tables, (lambda *_: None) if quiet else _told, full=full, learn=learn)
     if not quiet:
         console.print(in_short(made))
     for failure in failures(made) if not quiet else ():

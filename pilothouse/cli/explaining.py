@@ -12,7 +12,7 @@ from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, print_json, shown, told_plainly
 
 if TYPE_CHECKING:
-    from pilothouse.tables.why.explain import Row
+    from pilothouse.tables.why.walk import Row
 
 _SHOWN = 6  # values of a row, where all of them matter
 

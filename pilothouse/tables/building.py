@@ -90,9 +90,10 @@ class Builder:
         inputs = [name for name in self.project.inputs(model) if self._lake.table(name).exists()]
         return f"{self.project.code(model)} {[(name, self._reading(name).identity, self._reading(name).content) for name in inputs]}"
 
-    def build(self, names: Iterable[str] | None = None, *, full: bool = False) -> Iterator[Made]:
-        """Bring these tables (all by default) up to their inputs, telling each as it is done. `full` makes them anew as a whole.
-        What fails is told like the rest, as is everything that needs it; all others are made."""
+    def build(self, names: Iterable[str] | None = None, *, full: bool = False, learn: bool = False) -> Iterator[Made]:
+        """Bring these tables (all by default) up to their inputs, telling each as it is done. `full` makes them anew as a whole, but
+        for those that are kept as they were learned, which `learn` does. What fails is told like the rest, as is everything that
+        needs it; all others are made."""
         self._seen = {}
         lacking: dict[str, str] = {}  # table → the failed one that it waits for
         for wave in self.project.waves(names if names is not None else self.project.published):
@@ -104,7 +105,7 @@ class Builder:
                     yield Made(model, "not reached", reason=f"{model.table}: needs {broken}, which failed")
                     continue
                 try:
-                    plan = self._planned(model, full=full)
+                    plan = self._planned(model, full=learn if model.kept else full)
                 except LakeError as error:  # an input was never there
                     lacking[model.table] = model.table
                     yield Made(model, "failed", reason=str(error))
@@ -135,12 +136,15 @@ class Builder:
         return all(name in self._seen or self._lake.table(name).exists() for name in tables)
 
     def _fresh(self, model: Model) -> bool:
-        last = self._notes.read(self._table(model))
-        return last is not None and last.same_as(self._record(model))
+        return self._up_to_date(model, self._notes.read(self._table(model)), self._record(model))
+
+    @staticmethod
+    def _up_to_date(model: Model, last: Record | None, now: Record) -> bool:
+        return last is not None and (last.same_as(now) or (model.kept and last.code == now.code))
 
     def _planned(self, model: Model, *, full: bool) -> _Plan | None:
         last, record = self._notes.read(self._table(model)), self._record(model)
-        if last is not None and last.same_as(record) and not full:
+        if self._up_to_date(model, last, record) and not full:
             return None
         partly = last is not None and model.incremental and not full and last.code == record.code and last.of_the_same_tables_as(record)
         return _Plan(model, record, last.inputs if last is not None and partly else None)

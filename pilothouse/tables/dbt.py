@@ -59,9 +59,9 @@ class Dbt:
         return [_ran(result) for result in done.result.results]
 
     def compile(self, *, variables: Mapping[str, Any]) -> dict[str, str]:
-        """The SQL of every model, by its name."""
+        """The SQL of every model and every analysis, by its name."""
         done = self._invoke("compile", "--vars", json.dumps(dict(variables)), manifest=self.manifest)
-        return {each.node.name: each.node.compiled_code for each in done.result.results if each.node.resource_type == "model"}
+        return {each.node.name: each.node.compiled_code for each in done.result.results if each.node.resource_type in {"model", "analysis"}}
 
     def _invoke(self, command: str, *told: str, manifest: Any = None) -> Any:
         from dbt.cli.main import dbtRunner

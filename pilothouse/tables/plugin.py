@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import duckdb
+from dbt.adapters.duckdb import environments
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.adapters.duckdb.plugins import BasePlugin
 
@@ -35,6 +36,9 @@ class Served:
             raise ConfigError("dbt built nothing", hint="`dbt debug` in the project's folder says what it lacks")
         return self.connection.cursor()
 
+
+# Before a Python model it opens an event loop in the thread, and never closes it. Ours need none.
+environments._ensure_event_loop = lambda: None  # noqa: SLF001
 
 _served: Served | None = None
 

@@ -13,15 +13,17 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pilothouse.kernel.errors import ConfigError, PilothouseError
 
 FOLDER = Path(__file__).parents[2] / "dbt_project"
-_PARSED = ("*.sql", "*.yml", "*.yaml", "*.md", "*.csv")
+_PARSED = ("*.sql", "*.py", "*.yml", "*.yaml", "*.md", "*.csv")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Model:
     raw: tuple[str, ...]  # tables of the lake that it reads, which no model makes
     published: bool
     incremental: bool
+    kept: bool  # as it was made, whatever becomes of its inputs, until its code changes or somebody asks
     code: str  # hash of its text, its contract and the macros behind it
+    python: tuple[str, ...]  # what its text calls: packages, or values as `module:NAME`
     path: str  # of its text, inside the project
 
     @property
@@ -145,9 +149,28 @@ class Project:
                 yield from self.views(parent)
                 yield parent
 
+    @staticmethod
+    def told_by(model: Model) -> str:
+        """The name of the SQL that tells what a model's rows are made of: its own, or the analysis beside what Python makes."""
+        return f"why_{model.name}" if model.python else model.name
+
     def code(self, model: Model) -> str:
         """What makes the table what it is, beside its inputs: its own text and that of the views it reads through."""
-        return hashlib.sha256("".join(each.code for each in (*self.views(model), model)).encode()).hexdigest()
+        told = [each.code for each in (*self.views(model), model)] + [self._python_code(name) for name in model.python]
+        return hashlib.sha256("".join(told).encode()).hexdigest()
+
+    @cache  # noqa: B019 - a project lives as long as its process
+    def _python_code(self, name: str) -> str:
+        """What a package says, or a value is: one that is kept as it was learned depends on what it was learned for, not on how that
+        is written."""
+        module, _, value = name.partition(":")
+        spec = find_spec(module)
+        if spec is None or not (value or spec.submodule_search_locations):
+            raise ConfigError(f"no Python package '{name}'", hint="config.meta.code of a model names it")
+        if value:
+            return _hash(repr(getattr(import_module(module), value)))
+        folder = Path((spec.submodule_search_locations or [""])[0])
+        return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))).hexdigest()
 
     def waves(self, names: Iterable[str]) -> Iterator[list[Model]]:
         """The tables of these models, in groups that need nothing but what earlier groups made."""
@@ -191,7 +214,9 @@ def models_of(manifest: Any) -> Iterator[Model]:
             raw=tuple(str(source.meta.get("table") or f"raw/{source.source_name}/{source.name}") for source in sources),
             published=node.config.materialized == "table",
             incremental=bool(node.config.meta.get("incremental")),
+            kept=bool(node.config.meta.get("kept")),
             code=hashlib.sha256("\0".join(told).encode()).hexdigest(),
+            python=tuple(node.config.meta.get("code", ())),
             path=node.original_file_path,
         )
 
@@ -219,7 +244,7 @@ def _required(column: Any) -> bool:
 
 
 def _from_plain(plain: Mapping[str, Any]) -> Model:
-    several = {name: tuple(plain[name]) for name in ("key", "models", "raw")}
+    several = {name: tuple(plain[name]) for name in ("key", "models", "raw", "python")}
     columns = tuple(Column(**column) for column in plain["columns"])
     return Model(**{**plain, **several, "columns": columns, "tests": tuple(Test(**test) for test in plain["tests"])})
 

@@ -83,15 +83,15 @@ class Notes:
         return Record.from_json(plain["record"]) if plain["content"] == table.content_version() else None
 
     def told_of(self, table: Table, version: int) -> Iterator[Record]:
-        """All that tells how a version was made: its own commit, that of the content it has, and the note of a build that found
-        the same content again."""
+        """All that tells how a version was made: the note of a build that found the same content again, which is newer, and the
+        commit of that content."""
+        note = self.read(table)
+        if note is not None and version >= table.content_version():
+            yield note
         entries = sorted(table.history(), key=lambda entry: -int(entry["version"]))
         told = next((entry[KEY] for entry in entries if entry["version"] <= version and KEY in entry), None)
         if told is not None:
             yield Record.from_json(told)
-        note = self.read(table)
-        if note is not None and version >= table.content_version():
-            yield note
 
     def write(self, table: Table, record: Record) -> None:
         """Note it. A file that is moved into place is there as a whole or not at all, like an object of a store."""

@@ -13,11 +13,9 @@
     union all
     select firm_id from {{ changed('dim_firm') }}
     union all
-    select owned_firm_id as firm_id from {{ changed('fct_ownership') }}
+    select firm_id from {{ changed('int_owner') }}
     union all
     select owner.firm_id from {{ ref('int_owner') }} as owner inner join {{ changed('fct_rating') }} as rating on owner.owner_firm_id = rating.firm_id
-    union all
-    select owner.firm_id from {{ ref('int_owner') }} as owner inner join {{ changed('fct_ownership') }} as owned on owner.owner_firm_id = owned.owned_firm_id
     union all
     select firm.firm_id from {{ ref('dim_firm') }} as firm inner join {{ changed('stg_bureau__industry_index') }} as changed_index on firm.first_industry = changed_index.industry
 {%- endset %}
@@ -25,7 +23,7 @@
 with orders as (
     select order_id, firm_id, ordered_on, placed_eur, placed_payment_days, _synthetic
     from {{ ref('fct_order') }}
-    where {{ touched_groups(['firm_id'], firms) }}
+    where {{ touched_groups(['firm_id'], firms, asked_by=['order_id']) }}
 ),
 
 earlier_orders as (

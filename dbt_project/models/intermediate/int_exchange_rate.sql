@@ -1,4 +1,7 @@
+{{ config(materialized="table") }}
 {#- A rate for every day: banks publish none on weekends and holidays, when the last one goes on to hold, for a week at most. -#}
+{%- set day = 'cast(' ~ dbt.dateadd('day', 'days_after.days', 'rate.rated_on') ~ ' as date)' -%}
+
 with days_after as (
     select 0 as days union all select 1 union all select 2 union all select 3 union all select 4 union all select 5 union all select 6
 ),
@@ -6,15 +9,13 @@ with days_after as (
 held as (
     select
         rate.currency,
-        cast({{ dbt.dateadd('day', 'days_after.days', 'rate.rated_on') }} as date) as day,
+        {{ day }} as day,
         rate.per_eur,
-        row_number() over (
-            partition by rate.currency, cast({{ dbt.dateadd('day', 'days_after.days', 'rate.rated_on') }} as date)
-            order by rate.rated_on desc
-        ) as age,
+        row_number() over (partition by rate.currency, {{ day }} order by rate.rated_on desc) as age,
         rate._synthetic
     from {{ ref('stg_bureau__exchange_rate') }} as rate
     cross join days_after
+    where {{ asked_for('rate.currency', 'currency') }} and {{ asked_for(day, 'day') }}
 )
 
 select currency, day, per_eur, _synthetic

@@ -1,17 +1,23 @@
+{{ config(materialized="table") }}
 {#- Who stands above a firm: its owners, their owners, and theirs; and since when, where that is known. -#}
 with direct as (
     select owned_firm_id as firm_id, owner_firm_id, since, _synthetic
     from {{ ref('fct_ownership') }}
 ),
 
+first as (
+    select * from direct
+    where {{ asked_for('firm_id', 'firm_id') }}
+),
+
 second as (
     select
-        direct.firm_id,
+        first.firm_id,
         above.owner_firm_id,
-        {{ later('direct.since', 'above.since') }} as since,
-        (direct._synthetic or above._synthetic) as _synthetic
-    from direct
-    inner join direct as above on direct.owner_firm_id = above.firm_id
+        {{ later('first.since', 'above.since') }} as since,
+        (first._synthetic or above._synthetic) as _synthetic
+    from first
+    inner join direct as above on first.owner_firm_id = above.firm_id
 ),
 
 third as (
@@ -26,7 +32,7 @@ third as (
 
 select firm_id, owner_firm_id, min(since) as since, {{ any_synthetic('_synthetic') }} as _synthetic
 from (
-    select * from direct
+    select * from first
     union all
     select * from second
     union all

@@ -13,3 +13,4 @@ select
 from {{ ref('stg_crm__contact') }} as contact
 left join {{ ref('int_firm_member') }} as member
     on member.source = 'crm' and contact.account_id = member.record_id
+where {{ asked_for('contact.contact_id', 'contact_id') }}

@@ -9,6 +9,7 @@ with members as (
     from {{ ref('int_firm_member') }} as member
     inner join {{ ref('int_party') }} as party
         on member.source = party.source and member.record_id = party.record_id
+    where {{ asked_for('member.firm_id', 'firm_id') }}
 ),
 
 counted as (
@@ -27,7 +28,7 @@ counted as (
 
 newest_rating as (
     select *
-    from {{ first_of(ref('stg_bureau__rating'), 'bureau_id', 'rated_on desc, rating_id desc') }} as newest
+    from {{ first_of(ref('stg_bureau__rating'), 'bureau_id', 'rated_on desc, rating_id desc', where=asked_for('bureau_id', 'bureau_id')) }} as newest
 )
 
 select

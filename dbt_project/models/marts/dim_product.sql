@@ -14,3 +14,4 @@ select
     created_at,
     _synthetic
 from {{ ref('stg_s4__product') }}
+where {{ asked_for('product_id', 'product_id') }}

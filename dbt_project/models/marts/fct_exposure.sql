@@ -32,6 +32,7 @@ step as (
 changes as (
     select firm_id, day
     from step
+    where {{ asked_for('day', 'day') }}
     group by firm_id, day
 )
 

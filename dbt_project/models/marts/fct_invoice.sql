@@ -9,9 +9,7 @@
     union all
     select journal.invoice_id
     from {{ ref('stg_s4__journal_item') }} as journal
-    inner join {{ changed('stg_bureau__exchange_rate') }} as rate
-        on journal.company_currency = rate.currency
-        and {{ dbt.datediff('rate.rated_on', 'journal.posted_on', 'day') }} between 0 and 6
+    inner join {{ changed('int_exchange_rate') }} as rate on journal.company_currency = rate.currency and journal.posted_on = rate.day
     where journal.invoice_id is not null
 {%- endset %}
 

@@ -9,9 +9,7 @@
     union all
     select orders.order_id
     from {{ ref('stg_s4__sales_order') }} as orders
-    inner join {{ changed('stg_bureau__exchange_rate') }} as rate
-        on orders.currency = rate.currency
-        and {{ dbt.datediff('rate.rated_on', 'orders.ordered_on', 'day') }} between 0 and 6
+    inner join {{ changed('int_exchange_rate') }} as rate on orders.currency = rate.currency and orders.ordered_on = rate.day
 {%- endset %}
 
 with orders as (

@@ -11,4 +11,5 @@ inner join {{ ref('int_firm_member') }} as owner
 inner join {{ ref('int_firm_member') }} as owned
     on owned.source = 'bureau' and ownership.owned_id = owned.record_id
 where owner.firm_id <> owned.firm_id
+    and {{ asked_for('owner.firm_id', 'owner_firm_id') }} and {{ asked_for('owned.firm_id', 'owned_firm_id') }}
 group by owner.firm_id, owned.firm_id

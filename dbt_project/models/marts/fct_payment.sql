@@ -11,9 +11,7 @@
     union all
     select journal.company, journal.fiscal_year, journal.document, journal.line
     from {{ ref('stg_s4__journal_item') }} as journal
-    inner join {{ changed('stg_bureau__exchange_rate') }} as rate
-        on journal.company_currency = rate.currency
-        and {{ dbt.datediff('rate.rated_on', 'journal.posted_on', 'day') }} between 0 and 6
+    inner join {{ changed('int_exchange_rate') }} as rate on journal.company_currency = rate.currency and journal.posted_on = rate.day
 {%- endset %}
 
 with payment as (

@@ -11,3 +11,4 @@ select
 from {{ ref('stg_bureau__rating') }} as rating
 inner join {{ ref('int_firm_member') }} as member
     on member.source = 'bureau' and rating.bureau_id = member.record_id
+where {{ asked_for('rating.rating_id', 'rating_id') }}

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sqlglot import exp, parse_one
+from sqlglot.optimizer.pushdown_projections import pushdown_projections
 from sqlglot.optimizer.qualify import qualify
 
 from pilothouse.kernel.errors import ConfigError
@@ -38,19 +39,20 @@ _BEFORE: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
 _UP_TO_IT: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 # What annotated queries call. A list of rows is one of structs: `v`, what a row says, `c`, what that depends on, `e`, what the row's
-# existence depends on, and `w`, both.
+# existence depends on, and `w`, both. A macro's argument is written out wherever it is used, and planned as often: so one that is
+# used more than once goes through a lambda.
 MACROS: Final = r"""
     CREATE OR REPLACE TEMP MACRO with_all(rows) AS list_transform(rows, LAMBDA each: each.w);
     CREATE OR REPLACE TEMP MACRO with_value(rows, value) AS with_all(list_filter(rows, LAMBDA each: each.v = value));
-    CREATE OR REPLACE TEMP MACRO any_of(choices) AS CASE
-        WHEN len(list_distinct(choices)) <= 1 THEN flatten(list_distinct(choices))
-        ELSE flatten(list_transform(choices, LAMBDA choice: list_transform(
-            choice, LAMBDA atom: chr(30) || md5(choices::VARCHAR)[:12] || chr(30) || md5(choice::VARCHAR)[:12] || chr(30) || atom
-        ))) END;
+    CREATE OR REPLACE TEMP MACRO any_of(choices) AS list_transform([choices], LAMBDA several: CASE
+        WHEN len(list_distinct(several)) <= 1 THEN flatten(list_distinct(several))
+        ELSE flatten(list_transform(several, LAMBDA choice: list_transform(
+            choice, LAMBDA atom: chr(30) || md5(several::VARCHAR)[:12] || chr(30) || md5(choice::VARCHAR)[:12] || chr(30) || atom
+        ))) END)[1];
     -- Of a sum, what is not nothing; of a mean, what is not the mean: unless there is nothing else, when any one row makes the value.
-    CREATE OR REPLACE TEMP MACRO of_sum(rows, nothing) AS CASE
-        WHEN len(list_filter(rows, LAMBDA each: each.v <> nothing)) = 0 THEN any_of(with_all(rows))
-        ELSE flatten(with_all(list_filter(rows, LAMBDA each: each.v <> nothing))) END;
+    CREATE OR REPLACE TEMP MACRO of_sum(rows, nothing) AS list_transform([rows], LAMBDA all_rows: CASE
+        WHEN len(list_filter(all_rows, LAMBDA each: each.v <> nothing)) = 0 THEN any_of(with_all(all_rows))
+        ELSE flatten(with_all(list_filter(all_rows, LAMBDA each: each.v <> nothing))) END)[1];
     -- The first rows, as long as they say the same: the value stays until all of them are gone.
     CREATE OR REPLACE TEMP MACRO first_run(rows) AS list_slice(
         rows, 1, coalesce(list_position(list_transform(rows, LAMBDA each: each.v IS DISTINCT FROM rows[1].v), true) - 1, len(rows))
@@ -60,13 +62,14 @@ MACROS: Final = r"""
     CREATE OR REPLACE TEMP MACRO beside(cells, exists_by) AS list_filter(
         cells, LAMBDA cell: NOT list_contains(rows_of(exists_by), regexp_extract(cell, '^.*\x1f'))
     );
-    CREATE OR REPLACE TEMP MACRO of_first(rows) AS flatten([beside(rows[1].c, rows[1].e), any_of(with_all(first_run(rows)))]);
+    CREATE OR REPLACE TEMP MACRO of_first(rows) AS list_transform([rows], LAMBDA several:
+        flatten([beside(several[1].c, several[1].e), any_of(with_all(first_run(several)))]))[1];
     -- Of the value before: where none of those before says anything, it says nothing whichever of them are there.
-    CREATE OR REPLACE TEMP MACRO of_before(rows) AS CASE
-        WHEN len(list_filter(rows, LAMBDA each: each.v IS NOT NULL)) > 0 THEN of_first(rows) ELSE []::VARCHAR[] END;
-    CREATE OR REPLACE TEMP MACRO of_each_value(rows) AS flatten(list_transform(
-        list_distinct(list_transform(rows, LAMBDA each: each.v)), LAMBDA value: any_of(with_value(rows, value))
-    ));
+    CREATE OR REPLACE TEMP MACRO of_before(rows) AS list_transform([rows], LAMBDA earlier: CASE
+        WHEN len(list_filter(earlier, LAMBDA each: each.v IS NOT NULL)) > 0 THEN of_first(earlier) ELSE []::VARCHAR[] END)[1];
+    CREATE OR REPLACE TEMP MACRO of_each_value(rows) AS list_transform([rows], LAMBDA all_rows: flatten(list_transform(
+        list_distinct(list_transform(all_rows, LAMBDA each: each.v)), LAMBDA value: any_of(with_value(all_rows, value))
+    )))[1];
 """
 
 Cells = tuple[str, ...]  # SQL expressions of lists of atoms; their union is meant
@@ -108,17 +111,20 @@ class _Answer:
     place: str = ""
 
 
-def annotated(text: str, schema: Schema) -> str:
-    """The query, with its atoms beside it. Every base table must have a column `_id`: the atom of its row, which ends with the
-    separator, and to which a column's name is added."""
+def annotated(text: str, schema: Schema, columns: Sequence[str] = ()) -> str:
+    """The query, with its atoms beside it; of these columns alone, if any are named. Every base table must have a column `_id`: the
+    atom of its row, which ends with the separator, and to which a column's name is added."""
     tables: dict[str, object] = {
         name: {table: dict.fromkeys(map(str.lower, columns), "unknown") for table, columns in tables.items()}
         for name, tables in schema.items()
     }
-    tree = parse_one(text, dialect=_DIALECT)
+    wanted = ", ".join(f'"{name}"' for name in columns)
+    tree = parse_one(f"SELECT {wanted} FROM ({text}) AS made" if columns else text, dialect=_DIALECT)
     for table in tree.find_all(exp.Table):
         table.set("catalog", None)
     tree = qualify(tree, schema=tables, dialect=_DIALECT, validate_qualify_columns=False, canonicalize_table_aliases=False)
+    if columns:  # what no wanted column needs would only be planned, which takes longer than to answer
+        tree = pushdown_projections(tree)
     _Annotator(schema).query(tree, {})
     return tree.sql(_DIALECT)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from graph.resolution.corrections import Corrections
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.sandbox.company.company import Company
@@ -34,6 +35,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawCompany]:
     company = Company.open(home, seed=11, scale=0.02, now=NOW)
     raw = RawCompany(company, Lake(str(home / "lake")))
     raw.sync()
+    Corrections(raw.lake).ensure()
     yield raw
     company.close()
 

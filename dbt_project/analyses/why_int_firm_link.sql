@@ -1,0 +1,24 @@
+{#- What a link was told by, for `pilothouse why`: everything that is compared of its two records, and the weights. -#}
+{%- set compared = ['name', 'street', 'postal_code', 'city', 'country', 'tax_number', 'website', 'industry'] -%}
+
+with party as (
+    select *, source || ':' || record_id as id
+    from {{ ref('int_party') }}
+)
+
+select
+    asked_link.left_id,
+    asked_link.right_id,
+    {%- for column in ['probability', 'weight', 'is_same', 'evidence', 'weights_version'] %}
+    concat(
+        weights.version
+        {%- for name in compared %}, left_party.{{ name }}, right_party.{{ name }}{% endfor -%}
+    ) as {{ column }},
+    {%- endfor %}
+    true as _synthetic
+from asked.int_firm_link as asked_link
+inner join party as left_party
+    on asked_link.left_id = left_party.id
+inner join party as right_party
+    on asked_link.right_id = right_party.id
+cross join {{ ref('int_firm_weights') }} as weights

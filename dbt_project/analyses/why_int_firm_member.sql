@@ -1,0 +1,53 @@
+{#-
+    What a record's firm was told by, for `pilothouse why`: the record itself, each link on the way to the record that names the firm,
+    what people said of two of those records, and how long that one is known. Python made the table, so this says what SQL elsewhere
+    says by itself.
+-#}
+{%- set way = "' ' || member.through || ' '" -%}
+
+with member as (
+    select *, source || ':' || record_id as id
+    from asked.int_firm_member
+),
+
+party as (
+    select *, source || ':' || record_id as id
+    from {{ ref('int_party') }}
+),
+
+likeness as (
+    select member.id, count(concat(link.weight, link.is_same)) as told
+    from member
+    inner join {{ ref('int_firm_link') }} as link
+        on strpos({{ way }}, ' ' || link.left_id || ' ' || link.right_id || ' ') > 0
+        or strpos({{ way }}, ' ' || link.right_id || ' ' || link.left_id || ' ') > 0
+    group by member.id
+),
+
+said as (
+    select member.id, count(correction.verdict) as told
+    from member
+    inner join {{ ref('stg_pilothouse__firm_correction') }} as correction
+        on correction.verdict = 'same' and (
+            strpos({{ way }}, ' ' || correction.left_record || ' ' || correction.right_record || ' ') > 0
+            or strpos({{ way }}, ' ' || correction.right_record || ' ' || correction.left_record || ' ') > 0
+        )
+    group by member.id
+)
+
+select
+    member.source,
+    member.record_id,
+    {%- for column in ['firm_id', 'evidence', 'weight', 'through'] %}
+    concat(likeness.told, said.told, named_after.known_since) as {{ column }},
+    {%- endfor %}
+    true as _synthetic
+from member
+inner join party
+    on member.id = party.id
+left join likeness
+    on member.id = likeness.id
+left join said
+    on member.id = said.id
+left join party as named_after
+    on member.firm_id = named_after.id
