@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -66,9 +67,9 @@ class Firms:
         said = {each.pair for each in Corrections(self._platform.lake).holding()}
         names = self._parties.select("id", "name", "city")
         pairs = (
-            self._links.sort((pl.col("probability") - FIRMS.likely).abs(), "left_id", "right_id")
-            .join(names, left_on="left_id", right_on="id")
+            self._links.join(names, left_on="left_id", right_on="id")
             .join(names, left_on="right_id", right_on="id", suffix="_right")
+            .sort((pl.col("weight") - math.log2(FIRMS.likely / (1 - FIRMS.likely))).abs(), "left_id", "right_id")
             .collect()
         )
         found = [row for row in pairs.iter_rows(named=True) if (row["left_id"], row["right_id"]) not in said]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pilothouse.tables.building import Builder
     from pilothouse.tables.project import Project
     from pilothouse.tables.why.explain import Explainer
+    from pilothouse.tables.why.impact import Impact
     from quality.drift import DriftPolicy
 
 
@@ -129,6 +130,13 @@ class Platform:
         from pilothouse.tables.why.explain import Explainer
 
         return Explainer(self.lake, self.project, self.settings.home / "tables")
+
+    @cached_property
+    def impact(self) -> Impact:
+        """What says which rows depend on a raw one."""
+        from pilothouse.tables.why.impact import Impact
+
+        return Impact(self.explainer, self.project.published.values())
 
     @property
     def drift(self) -> DriftPolicy:

@@ -1,7 +1,7 @@
 """Why a row says what it says: how long the answer takes at a million orders, and what provenance costs when nobody asks.
 
 Rows are drawn from every table but staging, as many of each, and each is explained whole, in a process that has explained one
-before. Exactness is not a figure: `tests/unit/tables/test_why.py` holds it against brute force.
+before. Exactness is not a figure: `tests/integration/tables/test_why.py` holds it against brute force.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pilothouse.tables.building import Builder
 from pilothouse.tables.project import FOLDER, Project
 from pilothouse.tables.record import KEY
 from pilothouse.tables.why.explain import Explainer
+from pilothouse.tables.why.impact import Impact
 
 ROWS = 12  # of each table
 
@@ -28,9 +29,11 @@ def figures(scale: float = 25.0) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
         orders = tables.raw(folder, scale)
         asked = ours("bench.why:ask", folder)
+        forward = ours("bench.why:ask_forward", folder)
         told, held = stored(folder)
     return [
         figure(f"why of a row, {orders:,} orders, p95", asked.rows / 1_000, "ms", better="lower", bar=500),
+        figure(f"impact of a source row, {orders:,} orders, p95", forward.rows / 1_000, "ms", better="lower", bar=2_000),
         figure("what provenance adds to storage", 100 * told / held, "%", better="lower", bar=5),
     ]
 
@@ -55,6 +58,22 @@ def ask(folder: str) -> int:
             took.append((time.perf_counter() - began, model.name))
     took.sort()
     return round(took[int(len(took) * 0.95)][0] * 1_000_000)
+
+
+def ask_forward(folder: str) -> int:
+    """Microseconds that nineteen of twenty answers take at most, of raw rows drawn as often as there are any of their table."""
+    work = Path(folder) / "work"
+    lake, project = Lake(f"{folder}/lake"), Project.load(FOLDER, work)
+    impact, dice, took = Impact(Explainer(lake, project, work), project.published.values()), random.Random(3), []
+    tables_read = sorted({name for model in project.models.values() for name in model.raw} - {"raw/pilothouse/firm_correction"})
+    counts = [lake.table(name).rows() for name in tables_read]
+    for number, table in enumerate(dice.choices(tables_read, counts, k=ROWS * 3 + 1)):
+        row = lake.table(table).scan().select("_row_id").slice(dice.randrange(lake.table(table).rows()), 1).collect().item()
+        began = time.perf_counter()
+        list(impact.of(table, row.hex().upper()))
+        took.extend([time.perf_counter() - began] if number else [])
+    took.sort()
+    return round(took[int(len(took) * 0.95)] * 1_000_000)
 
 
 def stored(folder: str) -> tuple[int, int]:

@@ -1,4 +1,11 @@
 {#- What a link was told by, for `pilothouse why`: everything that is compared of its two records, and the weights. -#}
+{%- set touched %}
+    select left_id, right_id
+    from before.int_firm_link
+    where left_id in (select source || ':' || record_id from changes."int_firm_link__int_party")
+        or right_id in (select source || ':' || record_id from changes."int_firm_link__int_party")
+{%- endset %}
+{{ forward(touched) }}
 {%- set compared = ['name', 'street', 'postal_code', 'city', 'country', 'tax_number', 'website', 'industry'] -%}
 
 with party as (

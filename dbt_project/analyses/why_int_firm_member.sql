@@ -3,6 +3,19 @@
     what people said of two of those records, and how long that one is known. Python made the table, so this says what SQL elsewhere
     says by itself.
 -#}
+{%- set touched %}
+    select member.source, member.record_id
+    from before.int_firm_member as member
+    inner join (
+        select source || ':' || record_id as id from changes."int_firm_member__int_party"
+        union all
+        select left_id as id from changes."int_firm_member__int_firm_link"
+        union all
+        select left_record as id from changes."int_firm_member__stg_pilothouse__firm_correction"
+    ) as changed
+        on strpos(' ' || member.through || ' ', ' ' || changed.id || ' ') > 0
+{%- endset %}
+{{ forward(touched) }}
 {%- set way = "' ' || member.through || ' '" -%}
 
 with member as (

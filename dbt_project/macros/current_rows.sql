@@ -19,7 +19,10 @@
         {%- do touch('select ' ~ names | join(', ') ~ ' from ' ~ input) %}
         where _row_id in (select _row_id from {{ input }})
         {%- elif is_asked() %}
+        {%- set names = [] %}
+        {%- for ours, theirs in key.items() %}{% do names.append(theirs ~ ' as ' ~ ours) %}{% endfor %}
         where ({{ key.values() | join(', ') }}) in (select {{ key.keys() | join(', ') }} from {{ asked() }})
+        {{ forward('select ' ~ names | join(', ') ~ ' from ' ~ changed(source_name ~ '/' ~ table)) }}
         {%- endif %}
     ) as versions
     where _age = 1 and _change <> 'delete'

@@ -16,6 +16,12 @@
     {{ return(execute and var('asked', false)) }}
 {%- endmacro %}
 
+{#- Beside the text that explains rows stands the query that goes the other way: from rows of the inputs to the keys of those that may
+    be made of them. -#}
+{% macro forward(query) -%}
+    /* touched: {{ query }} */
+{%- endmacro %}
+
 {% macro asked() -%}
     asked.{{ adapter.quote(model.name) }}
 {%- endmacro %}
@@ -36,7 +42,7 @@
     {%- if is_incremental_build() -%}
         ({{ columns | join(', ') }}) in ({{ touch(query) }})
     {%- elif is_asked() -%}
-        ({{ columns | join(', ') }}) in (select {{ model.config.meta.key | join(', ') }} from {{ asked() }})
+        ({{ columns | join(', ') }}) in (select {{ model.config.meta.key | join(', ') }} from {{ asked() }}) {{ forward(query) }}
     {%- else -%}
         true
     {%- endif -%}
@@ -51,7 +57,9 @@
         {%- do touch('select * from before.' ~ adapter.quote(model.name) ~ ' where ' ~ group ~ ' in (' ~ query ~ ')') -%}
         {{ group }} in ({{ query }})
     {%- elif is_asked() -%}
+        {%- set group = '(' ~ columns | join(', ') ~ ')' %}
         ({{ asked_by | join(', ') }}) in (select {{ asked_by | join(', ') }} from {{ asked() }})
+        {{ forward('select * from before.' ~ adapter.quote(model.name) ~ ' where ' ~ group ~ ' in (' ~ query ~ ')') }}
     {%- else -%}
         true
     {%- endif -%}

@@ -56,14 +56,16 @@ class Partial(Protocol):
         """Tell which rows are made anew."""
 
 
-def firm_links(parties: pa.Table, weights: pa.Table, partial: Partial) -> pa.Table:
-    """The links between records, of those that changed alone where the build is partial."""
-    changed, new_weights = partial.changed("int_party"), partial.changed("int_firm_weights")
+def firm_links(parties: pa.Table, weights: pa.Table, partial: Partial | None = None) -> pa.Table:
+    """The links between records; of those that changed alone, where the build is partial."""
+    changed = partial.changed("int_party") if partial else None
     known = Weights.from_json(weights["weights"][0].as_py())
-    if changed is None or (new_weights is not None and new_weights.num_rows):
+    if partial is None or changed is None:
+        return _links(parties, known, None)
+    new_weights = partial.changed("int_firm_weights")
+    if new_weights is not None and new_weights.num_rows:
         made = _links(parties, known, None)
-        if changed is not None:
-            partial.touch(_keys(made, partial.before().to_pylist()))
+        partial.touch(_keys(made, partial.before().to_pylist()))
         return made
     records = set(_ids(changed))
     made = _links(parties, known, sorted(records))

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
+import polars as pl
 import typer
 from rich.markup import escape
 from rich.tree import Tree
 
 from pilothouse.cli.inspecting import open_platform
-from pilothouse.cli.output import Json, console, print_json, shown, told_plainly
+from pilothouse.cli.output import Json, console, print_json, print_rows, shown, told_plainly
+from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.lake.identity import row_ids
 
 if TYPE_CHECKING:
+    from assets.platform import Platform
     from pilothouse.tables.why.walk import Row
 
 _SHOWN = 6  # values of a row, where all of them matter
@@ -20,6 +26,7 @@ _SHOWN = 6  # values of a row, where all of them matter
 def register(app: typer.Typer) -> None:
     """Put the commands on the application."""
     app.command()(why)
+    app.command()(impact)
 
 
 @told_plainly
@@ -46,6 +53,47 @@ def why(
         return
     console.print(_grown(Tree(_told(row)), row))
     console.print(f"[dim]{len(row.raw())} rows of sources[/]")
+
+
+@told_plainly
+def impact(
+    table: Annotated[str, typer.Argument(help="A raw table, such as raw/s4/sales_order.")],
+    key: Annotated[
+        list[str], typer.Argument(help="The row's key at its source, its parts in the order of the stream's key; or its _row_id.")
+    ],
+    json_output: Json = False,  # noqa: FBT002 - typer
+) -> None:
+    """List the rows of every table that depend on a source row, and the columns in which they do.
+
+    Example: pilothouse impact raw/s4/sales_order 1000100
+    """
+    with open_platform() as platform:
+        found = list(platform.impact.of(table, _row_id(platform, table, key)))
+    if json_output:
+        print_json([asdict(each) for each in found])
+        return
+    print_rows([{"table": each.table, "row": ", ".join(each.key.values()), "columns": ", ".join(each.columns) or "-"} for each in found])
+    console.print(f"[dim]{len(found)} rows of {len({each.table for each in found})} tables[/]")
+
+
+def _row_id(platform: Platform, table: str, key: list[str]) -> str:
+    """The identity of a raw row, by its key or by itself."""
+    parts = table.split("/")
+    if len(parts) != 3 or parts[0] != "raw" or not platform.lake.table(table).exists():
+        raise ConfigError(f"no raw table '{table}'", hint="`pilothouse tables` lists them, such as raw/s4/sales_order")
+    raw = platform.lake.table(table)
+    if len(key) == 1 and re.fullmatch("[0-9A-Fa-f]{32}", key[0]):
+        row_id = key[0].upper()
+    else:
+        names = platform.source(parts[1]).stream(parts[2]).key
+        if len(key) != len(names):
+            raise ConfigError(f"the key of {table} has {len(names)} parts: {', '.join(names)}", hint="give them in this order")
+        named = dict(zip(names, key, strict=True))
+        frame = pl.DataFrame([pl.Series(name, [named[name]]).cast(raw.scan().collect_schema()[name]) for name in names])
+        row_id = row_ids(frame, parts[1], parts[2], names).as_binary()[0].hex().upper()
+    if raw.scan().filter(pl.col("_row_id") == bytes.fromhex(row_id)).head(1).collect().is_empty():
+        raise ConfigError(f"{table}: no row {', '.join(key)}", hint="`pilothouse query` shows which there are")
+    return row_id
 
 
 def _grown(tree: Tree, row: Row) -> Tree:

@@ -1,4 +1,12 @@
 {#- People, and the firm they work for. -#}
+{%- set touched %}
+    select contact_id from {{ changed('stg_crm__contact') }}
+    union all
+    select contact.contact_id
+    from {{ ref('stg_crm__contact') }} as contact
+    inner join {{ changed('int_firm_member') }} as member on member.source = 'crm' and contact.account_id = member.record_id
+{%- endset %}
+
 select
     contact.contact_id,
     member.firm_id,
@@ -13,4 +21,4 @@ select
 from {{ ref('stg_crm__contact') }} as contact
 left join {{ ref('int_firm_member') }} as member
     on member.source = 'crm' and contact.account_id = member.record_id
-where {{ asked_for('contact.contact_id', 'contact_id') }}
+where {{ touched_alone(['contact.contact_id'], touched) }}

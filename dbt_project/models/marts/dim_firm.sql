@@ -1,4 +1,16 @@
 {#- One row a firm, of all records that stand for it. -#}
+{%- set touched %}
+    select firm_id from {{ changed('int_firm_member') }}
+    union all
+    select member.firm_id
+    from {{ ref('int_firm_member') }} as member
+    inner join {{ changed('int_party') }} as party on member.source = party.source and member.record_id = party.record_id
+    union all
+    select member.firm_id
+    from {{ ref('int_firm_member') }} as member
+    inner join {{ changed('stg_bureau__rating') }} as rating on member.source = 'bureau' and member.record_id = rating.bureau_id
+{%- endset %}
+
 with members as (
     select member.firm_id, member.source, member.record_id, member._synthetic, party.name, party.street, party.postal_code, party.city,
         party.country, party.tax_number, party.industry, party.first_country, party.first_industry, party.website, party.phone, party.known_since,
@@ -9,7 +21,7 @@ with members as (
     from {{ ref('int_firm_member') }} as member
     inner join {{ ref('int_party') }} as party
         on member.source = party.source and member.record_id = party.record_id
-    where {{ asked_for('member.firm_id', 'firm_id') }}
+    where {{ touched_alone(['member.firm_id'], touched) }}
 ),
 
 counted as (

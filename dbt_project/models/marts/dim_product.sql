@@ -14,4 +14,4 @@ select
     created_at,
     _synthetic
 from {{ ref('stg_s4__product') }}
-where {{ asked_for('product_id', 'product_id') }}
+where {{ touched_alone(['product_id'], 'select product_id from ' ~ changed('stg_s4__product')) }}

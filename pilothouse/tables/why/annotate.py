@@ -126,7 +126,7 @@ def annotated(text: str, schema: Schema, columns: Sequence[str] = ()) -> str:
     if columns:  # what no wanted column needs would only be planned, which takes longer than to answer
         tree = pushdown_projections(tree)
     _Annotator(schema).query(tree, {})
-    return tree.sql(_DIALECT)
+    return tree.sql(_DIALECT, comments=False)
 
 
 def cells_of(column: str) -> str:

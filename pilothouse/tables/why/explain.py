@@ -6,7 +6,9 @@ features need when its customer's invoices were paid, not in which currency.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,12 +24,14 @@ from pilothouse.tables.why.annotate import ASKED, MACROS, annotated
 from pilothouse.tables.why.texts import texts
 from pilothouse.tables.why.walk import At, Key, Row, Walk
 
+_TOUCHED = re.compile(r"/\* touched: (.*?) \*/", re.DOTALL)
+
 
 class Explainer:
     """Explains rows of a project's tables over a lake."""
 
     def __init__(self, lake: Lake, project: Project, work: Path) -> None:
-        self._lake = lake
+        self.lake = lake
         self._project = project
         self._work = work
         self._models = {model.table: model for model in project.models.values()}
@@ -44,12 +48,10 @@ class Explainer:
         if column is not None and column not in known:
             raise ConfigError(f"{model.table}: no column '{column}'", hint=f"it has {', '.join(known)}")
         asked: Key = tuple(str(key[name]) for name in model.key)
-        version = version if version is not None else self._lake.table(model.table).version()
-        with duckdb.connect() as connection:
-            connection.execute(f"SET TimeZone = 'UTC'; {MACROS}")
-            offer_store(connection, self._lake)
+        version = version if version is not None else self.lake.table(model.table).version()
+        with self.walk() as walk:
             try:
-                found = Walk(self, connection).of(At(model.table, version), asked, {column} if column else set(known))
+                found = walk.of(At(model.table, version), asked, {column} if column else set(known))
             except duckdb.ConversionException as error:
                 told = ", ".join(f"{name}={value}" for name, value in key.items())
                 raise ConfigError(
@@ -59,6 +61,14 @@ class Explainer:
             told = ", ".join(f"{name}={value}" for name, value in key.items())
             raise ConfigError(f"{model.table}: no row {told} at version {version}", hint="`pilothouse query` shows which there are")
         return found
+
+    @contextmanager
+    def walk(self) -> Iterator[Walk]:
+        """A walk from rows down to raw ones, in a database of its own."""
+        with duckdb.connect() as connection:
+            connection.execute(f"SET TimeZone = 'UTC'; {MACROS}")
+            offer_store(connection, self.lake)
+            yield Walk(self, connection)
 
     def model_of(self, table: str) -> Model | None:
         """The model that makes a table; None for a raw one."""
@@ -71,7 +81,7 @@ class Explainer:
     def inputs(self, table: str, version: int) -> dict[str, int]:
         """Which version of each input a version of a table was made of; ConfigError where that cannot be said."""
         code = self._project.code(self._models[table])
-        for record in self._notes.told_of(self._lake.table(table), version):
+        for record in self._notes.told_of(self.lake.table(table), version):
             if record.code == code:
                 return {name: read.version for name, read in record.inputs.items()}
         raise LakeError(
@@ -79,9 +89,22 @@ class Explainer:
             hint="explain it in the commit that made it, or bring it up to the model with `pilothouse build`",
         )
 
+    def inputs_of(self, model: Model) -> tuple[str, ...]:
+        """The tables that a model reads."""
+        return self._project.inputs(model)
+
+    def newest(self, table: str) -> int:
+        """The newest version of a table."""
+        return self.lake.table(table).version()
+
+    def touched(self, model: Model) -> str:
+        """The query that names the keys of rows which changed inputs may have touched; nothing for models that are made as a whole."""
+        found = [*_TOUCHED.finditer(self._texts[self._project.told_by(model)])]
+        return found[0].group(1) if found else ""
+
     def rows_of(self, table: str, version: int) -> str:
         """A SELECT of a table at a version."""
-        return self._lake.table(table).files(version).sql
+        return self.lake.table(table).files(version).sql
 
     def text(self, model: Model, columns: Sequence[str] = ()) -> str:
         """The model's annotated SQL, with the views it reads through written out; of these columns alone, if any are named."""
@@ -101,7 +124,7 @@ class Explainer:
 
     @cached_property
     def _texts(self) -> Mapping[str, str]:
-        return texts(self._project, self._lake, self._work)
+        return texts(self._project, self.lake, self._work)
 
     @cached_property
     def _schema(self) -> dict[str, dict[str, list[str]]]:
@@ -112,5 +135,5 @@ class Explainer:
             found[ASKED][model.name] = columns
         for name in {name for model in self._project.models.values() for name in model.raw}:
             schema, table = relation(name)
-            found.setdefault(schema, {})[table] = self._lake.table(name).schema().names
+            found.setdefault(schema, {})[table] = self.lake.table(name).schema().names
         return found

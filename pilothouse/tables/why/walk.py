@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pilothouse.tables.why.explain import Explainer
 
 _NAMED: Final = 500  # keys that are written out
-_RAW_KEY: Final = ("_row_id", "_seen_at")  # names one version of one raw row
+RAW_KEY: Final = ("_row_id", "_seen_at")  # names one version of one raw row
 
 Key = tuple[str, ...]  # a row's key, each part as text
 
@@ -59,19 +59,28 @@ class Walk:
 
     def __init__(self, explainer: Explainer, connection: duckdb.DuckDBPyConnection) -> None:
         self._explainer = explainer
-        self._connection = connection
-        self._tables: dict[At, _Asked] = {}
+        self.connection = connection
+        self._tables: dict[At, Asked] = {}
         self._needs: dict[tuple[At, Key, str], Needed] = {}
 
     def of(self, at: At, key: Key, columns: set[str]) -> Row | None:
         """The row with all that it is made of; None where there is none of that key."""
         self._ask_down(at, {key: columns})
-        if key not in self._tables[at].values:
-            return None
+        return self._row(at, key, columns, self._settled(at, key, columns)) if key in self._tables[at].values else None
+
+    def needs(self, at: At, wanted: Mapping[Key, set[str]]) -> dict[Key, set[tuple[str, str]]]:
+        """What these columns of these rows are made of, without the way there: raw rows, each by its table and identity."""
+        self._ask_down(at, {key: set(columns) for key, columns in wanted.items()})
+        atoms = {key: self._settled(at, key, columns) for key, columns in wanted.items()}
+        return {
+            key: {(table, identity) for table, identity, *_ in (atom.split(SEPARATOR) for atom in found)} for key, found in atoms.items()
+        }
+
+    def _settled(self, at: At, key: Key, columns: set[str]) -> set[str]:
         needed = Needed()
         for column in ("", *sorted(columns)):
             needed.merge(self._need(at, key, column))
-        return self._row(at, key, columns, needed.settled())
+        return needed.settled()
 
     def _ask_down(self, at: At, wanted: dict[Key, set[str]]) -> None:
         """Ask for these rows, and then for whatever they may be made of. Tables come in the order of their making, last first; one
@@ -79,17 +88,18 @@ class Walk:
         pending = {at: wanted}
         while pending:
             at = max(pending, key=lambda each: (self._explainer.place(each.table), each))
-            asked = self._asked(at, pending.pop(at))
+            asked = self.asked(at, pending.pop(at))
             for atom in asked.everything():
                 source, key, column = asked.source(atom)
                 columns = pending.setdefault(source, {}).setdefault(key, set())
                 columns.update({column} if column else ())
 
-    def _asked(self, at: At, wanted: Mapping[Key, set[str]]) -> _Asked:
+    def asked(self, at: At, wanted: Mapping[Key, set[str]]) -> Asked:
+        """What these columns of these rows depend on in the inputs of their table."""
         model = self._explainer.model_of(at.table)
-        key = model.key if model else _RAW_KEY
+        key = model.key if model else RAW_KEY
         self._put_up(at, key, wanted, leaf=model is None)
-        asked = self._tables[at] = _Asked(at, key, self._values(at.table, key))
+        asked = self._tables[at] = Asked(at, key, self._values(at.table, key))
         if model is not None and not model.kept and asked.values:
             asked.inputs = tuple(At(name, version) for name, version in self._explainer.inputs(at.table, at.version).items())
             asked.cells = self._cells(model, asked.inputs, wanted)
@@ -105,13 +115,13 @@ class Walk:
         # Values that are named are looked for in each file before anything else of it is read; a join would read it first.
         named = " AND ".join(_among(each, {row[number] for row in wanted}) for number, each in enumerate(key))
         told = ", ".join(f'told."{name}"' for name in sorted({*key, *set().union(*wanted.values())})) if leaf else "told.*"
-        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ASKED}; CREATE OR REPLACE TEMP TABLE keys AS SELECT {parts}", listed)
-        self._connection.execute(
+        self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ASKED}; CREATE OR REPLACE TEMP TABLE keys AS SELECT {parts}", listed)
+        self.connection.execute(
             f"CREATE OR REPLACE TABLE {_place(at.table)} AS SELECT {told} FROM ({rows}) AS told JOIN keys ON {same} WHERE {named}"
         )
 
     def _values(self, table: str, key: Sequence[str]) -> dict[Key, dict[str, Any]]:
-        told = self._connection.execute(f"SELECT {', '.join(_as_text(each) for each in key)}, * FROM {_place(table)}")
+        told = self.connection.execute(f"SELECT {', '.join(as_text(each) for each in key)}, * FROM {_place(table)}")
         names = [each[0] for each in told.description or ()][len(key) :]
         return {tuple(map(str, row[: len(key)])): dict(zip(names, row[len(key) :], strict=True)) for row in told.fetchall()}
 
@@ -120,17 +130,17 @@ class Walk:
         for number, (name, version) in enumerate(inputs):
             schema, table = relation(name)
             source = self._explainer.model_of(name)
-            parts = f" || '{SEPARATOR}' || ".join(_as_text(each) for each in (source.key if source else _RAW_KEY))
+            parts = f" || '{SEPARATOR}' || ".join(as_text(each) for each in (source.key if source else RAW_KEY))
             atom = f"'{number}{SEPARATOR}' || {parts} || '{SEPARATOR}'"
             rows = self._explainer.rows_of(name, version)
-            self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            self._connection.execute(f'CREATE OR REPLACE VIEW "{schema}"."{table}" AS SELECT *, {atom} AS _id FROM ({rows})')
+            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            self.connection.execute(f'CREATE OR REPLACE VIEW "{schema}"."{table}" AS SELECT *, {atom} AS _id FROM ({rows})')
         columns = sorted(set().union(*wanted.values()))
         kept = sorted({*columns, *model.key})
         lists = "".join(f', "{cells_of(name)}"' for name in columns)
-        text = f"SELECT {', '.join(map(_as_text, model.key))}, {EXISTS}{lists} FROM ({self._explainer.text(model, kept)})"
+        text = f"SELECT {', '.join(map(as_text, model.key))}, {EXISTS}{lists} FROM ({self._explainer.text(model, kept)})"
         found: dict[Key, dict[str, Needed]] = {}
-        for row in self._connection.execute(text).fetchall():
+        for row in self.connection.execute(text).fetchall():
             key = tuple(map(str, row[: len(model.key)]))
             told = zip(("", *columns), row[len(model.key) :], strict=True)
             found[key] = {name: Needed.of(atoms or ()) for name, atoms in told if key in wanted and (not name or name in wanted[key])}
@@ -171,7 +181,7 @@ class Walk:
 
 
 @dataclass
-class _Asked:
+class Asked:
     """What is known of one table: the rows that may matter, and what their cells depend on."""
 
     at: At
@@ -195,7 +205,8 @@ def _place(table: str) -> str:
     return f'{ASKED}."{relation(table)[1]}"'
 
 
-def _as_text(column: str) -> str:
+def as_text(column: str) -> str:
+    """SQL of a key's column as text."""
     if column == "_row_id":
         return "hex(_row_id)"
     return "CAST(epoch_us(_seen_at) AS VARCHAR)" if column == "_seen_at" else f'CAST("{column}" AS VARCHAR)'

@@ -15,7 +15,7 @@ from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
 
 SYSTEMS = {"s4": "sap", "crm": "salesforce", "bureau": "bureau"}
-TRIALS = 3
+TRIALS = 2
 
 
 def firms(raw: RawCompany) -> dict[str, str]:

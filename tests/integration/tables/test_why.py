@@ -8,6 +8,7 @@ firm was told by, whether or not less would have done.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -24,28 +25,17 @@ from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Model, Project
 from pilothouse.tables.why.explain import Explainer
-from pilothouse.tables.why.walk import Row
+from pilothouse.tables.why.impact import Impact
+from pilothouse.tables.why.walk import At, Key, Row
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
 
 ROWS = 2  # of each table
 SAMPLE = 4  # of the raw rows behind each
+TABLES = 6  # of which one raw row is followed upwards
 Raw = tuple[str, str]  # table, and identity with version
 PARTY, CORRECTION = "intermediate.int_party", "staging.stg_pilothouse__firm_correction"
-
-
-class Whole:
-    """A build of everything."""
-
-    def changed(self, model: str) -> None:
-        return None
-
-    def before(self) -> pa.Table:
-        raise AssertionError
-
-    def touch(self, keys: pa.Table) -> None:
-        raise AssertionError
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +85,7 @@ class Remade:
         party, said = (self.connection.sql(f"FROM {name} ORDER BY ALL").to_arrow_table() for name in (PARTY, CORRECTION))
         which = repr((party.to_pylist(), said.to_pylist()))
         if which not in self.resolved:
-            links = firm_links(party, self.weights, Whole())
+            links = firm_links(party, self.weights)
             self.resolved[which] = links, firm_members(party, links, said)
         for name, made in zip(("int_firm_link", "int_firm_member"), self.resolved[which], strict=True):
             self.connection.register("made", made)
@@ -112,12 +102,15 @@ class Remade:
 
 
 def by_itself(row: Row) -> set[Raw]:
-    """The raw rows behind a row, but for those that are there because a resolver compared them."""
+    """The raw rows behind a row, but for those that a resolver compared."""
+    return set(row.raw()) - compared(row)
+
+
+def compared(row: Row) -> set[Raw]:
+    """The raw rows that tell who is who."""
     if row.table in {"intermediate/int_firm_member", "intermediate/int_firm_link"}:
-        return set()
-    if row.table.startswith("raw/"):
         return set(row.raw())
-    return set().union(*(by_itself(source) for source in row.sources))
+    return set().union(*(compared(source) for source in row.sources))
 
 
 def marts(project: Project) -> Iterator[Model]:
@@ -142,6 +135,31 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
             made = sorted(by_itself(explained))
             for row in dice.sample(made, min(SAMPLE, len(made))):
                 assert is_cause(row, remade.rows, answer), (model.table, key, row)
+
+
+@pytest.mark.timeout(900)
+def test_what_depends_on_a_raw_row_is_every_row_whose_sources_it_is_among(raw: RawCompany, explainer: Explainer, project: Project) -> None:
+    """Forward and back are one relation, over whole tables: impact names a row exactly if why of that row names the raw one."""
+    impact = Impact(explainer, project.published.values())
+    back: dict[Raw, set[tuple[str, Key]]] = defaultdict(set)
+    for model in project.published.values():
+        if model.layer == "staging" or model.kept or model.name == "fct_exposure":
+            continue
+        columns = {column.name for column in model.columns if not column.name.startswith("_")}
+        keys = raw.lake.table(model.table).scan().select(model.key).collect()
+        with explainer.walk() as walk:
+            at = At(model.table, explainer.newest(model.table))
+            for key, sources in walk.needs(at, {tuple(map(str, row)): columns for row in keys.iter_rows()}).items():
+                for source in sources:
+                    back[source].add((model.table, key))
+    dice = random.Random(9)
+    for table in dice.sample(sorted({name for name, _ in back}), TABLES):
+        row_id = dice.choice(sorted(row_id for name, row_id in back if name == table))
+        found = {(each.table, tuple(each.key.values())) for each in impact.of(table, row_id)}
+        assert {each for each in found if not each[0].startswith(("staging/", "marts/fct_exposure"))} == back[table, row_id], (
+            table,
+            row_id,
+        )
 
 
 def test_one_column_needs_no_more_than_the_row(raw: RawCompany, explainer: Explainer) -> None:
