@@ -14,8 +14,8 @@ with party as (
 )
 
 select
-    asked_link.left_id,
-    asked_link.right_id,
+    left_party.id as left_id,
+    right_party.id as right_id,
     {%- for column in ['probability', 'weight', 'is_same', 'evidence', 'weights_version'] %}
     concat(
         weights.version

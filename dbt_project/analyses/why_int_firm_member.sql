@@ -49,8 +49,8 @@ said as (
 )
 
 select
-    member.source,
-    member.record_id,
+    party.source,
+    party.record_id,
     {%- for column in ['firm_id', 'evidence', 'weight', 'through'] %}
     concat(likeness.told, said.told, named_after.known_since) as {{ column }},
     {%- endfor %}

@@ -114,19 +114,24 @@ class _Answer:
 def annotated(text: str, schema: Schema, columns: Sequence[str] = ()) -> str:
     """The query, with its atoms beside it; of these columns alone, if any are named. Every base table must have a column `_id`: the
     atom of its row, which ends with the separator, and to which a column's name is added."""
-    tables: dict[str, object] = {
-        name: {table: dict.fromkeys(map(str.lower, columns), "unknown") for table, columns in tables.items()}
-        for name, tables in schema.items()
-    }
     wanted = ", ".join(f'"{name}"' for name in columns)
-    tree = parse_one(f"SELECT {wanted} FROM ({text}) AS made" if columns else text, dialect=_DIALECT)
-    for table in tree.find_all(exp.Table):
-        table.set("catalog", None)
-    tree = qualify(tree, schema=tables, dialect=_DIALECT, validate_qualify_columns=False, canonicalize_table_aliases=False)
+    tree = qualified(f"SELECT {wanted} FROM ({text}) AS made" if columns else text, schema)
     if columns:  # what no wanted column needs would only be planned, which takes longer than to answer
         tree = pushdown_projections(tree)
     _Annotator(schema).query(tree, {})
     return tree.sql(_DIALECT, comments=False)
+
+
+def qualified(text: str, schema: Schema) -> exp.Expr:
+    """The query, in which every column names its table."""
+    tables: dict[str, object] = {
+        name: {table: dict.fromkeys(map(str.lower, columns), "unknown") for table, columns in tables.items()}
+        for name, tables in schema.items()
+    }
+    tree = parse_one(text, dialect=_DIALECT)
+    for table in tree.find_all(exp.Table):
+        table.set("catalog", None)
+    return qualify(tree, schema=tables, dialect=_DIALECT, validate_qualify_columns=False, canonicalize_table_aliases=False)
 
 
 def cells_of(column: str) -> str:

@@ -6,6 +6,7 @@ features need when its customer's invoices were paid, not in which currency.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from pilothouse.kernel.lake.duck import offer_store
 from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.record import Notes
 from pilothouse.tables.why.annotate import ASKED, MACROS, annotated
-from pilothouse.tables.why.texts import texts
+from pilothouse.tables.why.lineage import sources
+from pilothouse.tables.why.texts import texts, write_anew
 from pilothouse.tables.why.walk import At, Key, Row, Walk
 
 _TOUCHED = re.compile(r"/\* touched: (.*?) \*/", re.DOTALL)
@@ -110,11 +112,33 @@ class Explainer:
         """The model's annotated SQL, with the views it reads through written out; of these columns alone, if any are named."""
         asked = (model.name, tuple(columns))
         if asked not in self._annotated:
-            views = [f'"{view.layer}__{view.name}" AS ({self._plain(view)})' for view in dict.fromkeys(self._project.views(model))]
-            body = self._plain(model)
-            text = f"WITH {', '.join(views)} SELECT * FROM ({body}) AS made" if views else body
-            self._annotated[asked] = annotated(text, self._schema, columns)
+            self._annotated[asked] = annotated(self._whole(model), self._schema, columns)
         return self._annotated[asked]
+
+    @cached_property
+    def lineage(self) -> Mapping[str, dict[str, list[list[str]]]]:
+        """For each published table and each of its columns, the columns of its inputs that the value is computed from."""
+        kept = self._work / f"lineage-{self._project.fingerprint}.json"
+        if not kept.is_file():
+            write_anew(
+                kept, json.dumps({model.table: self._sources(model) for model in self._project.published.values() if not model.kept})
+            )
+        found: dict[str, dict[str, list[list[str]]]] = json.loads(kept.read_text())
+        return found
+
+    def _sources(self, model: Model) -> dict[str, list[tuple[str, str]]]:
+        names = {relation(table): table for table in self._project.inputs(model)}
+        columns = {table: {name.lower(): name for name in self._schema[schema][called]} for (schema, called), table in names.items()}
+        return {
+            name: [(names[schema, table], columns[names[schema, table]][column]) for schema, table, column in found]
+            for name, found in sources(self._whole(model), self._schema).items()
+            if not name.startswith("_")
+        }
+
+    def _whole(self, model: Model) -> str:
+        views = [f'"{view.layer}__{view.name}" AS ({self._plain(view)})' for view in dict.fromkeys(self._project.views(model))]
+        body = self._plain(model)
+        return f"WITH {', '.join(views)} SELECT * FROM ({body}) AS made" if views else body
 
     def _plain(self, model: Model) -> str:
         text = self._texts[self._project.told_by(model)]

@@ -6,6 +6,7 @@ Kept beside the parsed project, by the hash of what they were compiled from.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,9 +25,14 @@ def texts(project: Project, lake: Lake, work: Path) -> Mapping[str, str]:
 
     with serving(Served(lake, {})):
         compiled = Dbt(project.folder, work).compile(variables={"asked": True})
-    for outdated in work.glob("texts-*.json"):
-        outdated.unlink(missing_ok=True)
-    unfinished = kept.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(compiled))
-    unfinished.replace(kept)
+    write_anew(kept, json.dumps(compiled))
     return compiled
+
+
+def write_anew(file: Path, text: str) -> None:
+    """Keep something that was found out about a project, in place of what was known of earlier ones."""
+    for outdated in file.parent.glob(f"{file.name.partition('-')[0]}-*.json"):
+        outdated.unlink(missing_ok=True)
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(text)
+    unfinished.replace(file)

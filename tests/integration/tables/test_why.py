@@ -162,6 +162,17 @@ def test_what_depends_on_a_raw_row_is_every_row_whose_sources_it_is_among(raw: R
         )
 
 
+def test_every_column_tells_the_columns_it_is_computed_from(explainer: Explainer, project: Project) -> None:
+    found = explainer.lineage
+    assert found["marts/fct_order"]["customer_id"] == [["staging/stg_s4__sales_order", "customer_id"]]
+    assert found["staging/stg_s4__sales_order"]["customer_id"] == [["raw/s4/sales_order", "SoldToParty"]]
+    assert ["intermediate/int_party", "name"] in found["marts/dim_firm"]["name"]
+    assert ["intermediate/int_firm_link", "weight"] in found["intermediate/int_firm_member"]["firm_id"]
+    inputs = {model.table: set(project.inputs(model)) for model in project.published.values()}
+    for table, columns in found.items():
+        assert {source for sources in columns.values() for source, _ in sources} <= inputs[table]
+
+
 def test_one_column_needs_no_more_than_the_row(raw: RawCompany, explainer: Explainer) -> None:
     abroad = raw.lake.table("marts/fct_order").scan().filter(pl.col("currency") != "EUR").collect()
     key = {"order_id": abroad["order_id"][0]}
