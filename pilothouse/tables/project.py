@@ -228,10 +228,6 @@ def _tests(manifest: Any) -> dict[str, list[Test]]:
             asked = f"{node.raw_code} {node.test_metadata.kwargs} {node.config.severity}"
             test = Test(node.name, node.description, node.config.severity.lower() == "error", _hash(asked))
             found.setdefault(node.attached_node, []).append(test)
-    for unit in manifest.unit_tests.values():
-        model = next(name for name in unit.depends_on.nodes if name in manifest.nodes)
-        asked = f"{[given.to_dict() for given in unit.given]} {unit.expect.to_dict()}"
-        found.setdefault(model, []).append(Test(unit.name, unit.description, blocking=True, what=_hash(asked)))
     return found
 
 
