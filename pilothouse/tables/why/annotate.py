@@ -94,11 +94,16 @@ class _Scope:
 
     sources: dict[str, _Source] = field(default_factory=dict)
     exists: Cells = ()
+    outer: _Scope | None = None  # of a subquery that looks at the row it stands in
 
     def of(self, column: exp.Column) -> Cells:
         source = self.sources.get(column.table)
+        if source is None and self.outer is not None:
+            return self.outer.of(column)
         if source is None:
-            raise Unexplained(f"{column.sql(_DIALECT)} belongs to no table of its query", hint="a correlated column cannot be explained")
+            raise Unexplained(
+                f"{column.sql(_DIALECT)} belongs to no table of its query", hint="only EXISTS may look at the row it stands in"
+            )
         return source.columns[column.name]
 
 
@@ -143,14 +148,14 @@ class _Annotator:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
 
-    def query(self, node: exp.Expr, known: Mapping[str, _Answer]) -> _Answer:
-        """Rewrite a query in place. `known` are the common table expressions that it may name."""
+    def query(self, node: exp.Expr, known: Mapping[str, _Answer], outer: _Scope | None = None) -> _Answer:
+        """Rewrite a query in place. `known` are the common table expressions that it may name, `outer` is what it stands in."""
         if isinstance(node, exp.Subquery):
-            return self.query(node.this, known)
+            return self.query(node.this, known, outer)
         if isinstance(node, exp.SetOperation):
             return self._union(node, known)
         if isinstance(node, exp.Select):
-            return self._select(node, known)
+            return self._select(node, known, outer)
         raise Unexplained(f"a query of kind {type(node).__name__} cannot be explained", hint="write it as SELECT")
 
     def _with(self, node: exp.Expr, known: Mapping[str, _Answer]) -> dict[str, _Answer]:
@@ -169,11 +174,11 @@ class _Annotator:
         left, right = self.query(node.left, known), self.query(node.right, known)
         return _Answer(left.columns, left.plain and right.plain)
 
-    def _select(self, node: exp.Select, known: Mapping[str, _Answer]) -> _Answer:
+    def _select(self, node: exp.Select, known: Mapping[str, _Answer], outer: _Scope | None) -> _Answer:
         if node.args.get("limit") or node.args.get("offset"):
             raise Unexplained("LIMIT cannot be explained", hint="number the rows and choose by the number")
         known = self._with(node, known)
-        scope, plain = _Scope(), True
+        scope, plain = _Scope(outer=outer), True
         holders = [node.args["from_"], *(node.args.get("joins") or ())] if node.args.get("from_") else []
         where, having = node.args.get("where"), node.args.get("having")
         for holder in holders:
@@ -279,11 +284,18 @@ class _Annotator:
             return self._chosen(node, lambda each: self._cells(each, scope, known))
         if isinstance(node, exp.Not) and node.find(exp.Subquery, exp.Exists, exp.Select):
             return ()  # nothing that is taken away ends an absence
-        if isinstance(node, exp.In) and node.args.get("query"):
-            return self._within(node, scope, known)
-        if isinstance(node, exp.Select | exp.Subquery | exp.Exists):
-            raise Unexplained(f"a subquery cannot be explained here: {node.sql(_DIALECT)[:80]}", hint="join it, or choose by IN")
+        if isinstance(node, exp.Exists) or (isinstance(node, exp.In) and node.args.get("query")):
+            return self._within(node, scope, known) if isinstance(node, exp.In) else self._exists(node, scope, known)
+        if isinstance(node, exp.Select | exp.Subquery):
+            raise Unexplained(f"a subquery cannot be explained here: {node.sql(_DIALECT)[:80]}", hint="join it, or choose by IN or EXISTS")
         return _union(*(self._cells(each, scope, known) for each in node.iter_expressions()))
+
+    def _exists(self, node: exp.Exists, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
+        """Any one of the rows that are found will do."""
+        query = node.this.copy()
+        if self.query(query, known, scope).plain:
+            return ()
+        return (f"(SELECT any_of(list(found.{EXISTS})) FROM ({query.sql(_DIALECT)}) AS found)",)
 
     def _within(self, node: exp.In, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
         query = node.args["query"].copy()

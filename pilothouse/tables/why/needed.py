@@ -58,7 +58,7 @@ class Needed:
         rows, known = set(map(row_of, found)), set(pending)
         while pending:
             name = min(pending, key=lambda each: len(pending[each]))  # what leaves the least choice goes first, and may settle others
-            choice = pending.pop(name)
+            choice = _least(pending.pop(name))
             if not any(alternative.met(rows, known - {name}) for alternative in choice.values()):
                 for alternative in choice.values():
                     found |= alternative.atoms
@@ -70,6 +70,13 @@ class Needed:
         """Whether these rows are all that it takes, with the choices that are made anyway."""
         chosen = (name in known or any(each.met(rows, known) for each in choice.values()) for name, choice in self.choices.items())
         return all(row_of(atom) in rows for atom in self.atoms) and all(chosen)
+
+
+def _least(choice: dict[str, Needed]) -> dict[str, Needed]:
+    """The alternatives, without those that need all that another one does, and more."""
+    rows = {name: set(map(row_of, each.everything())) for name, each in choice.items()}
+    simple = [rows[name] for name, each in choice.items() if not each.choices]
+    return {name: each for name, each in choice.items() if not any(less < rows[name] for less in simple)}
 
 
 def row_of(atom: str) -> str:

@@ -55,6 +55,11 @@ QUERIES = {
     "one after the other": "select 'o' || id as id, day from s.o union all select 'i' || id as id, amt as day from s.i",
     "within": "select id, amt from s.i where o_id in (select id from s.o where firm = 'a')",
     "not within": "select id, amt from s.i where o_id not in (select id from s.o where firm = 'a')",
+    "those of which there is one": "select id, firm from s.o where exists (select 1 from s.i where i.o_id = o.id and i.amt > 0)",
+    "those of which there is none": "select id, firm from s.o where not exists (select 1 from s.i where i.o_id = o.id)",
+    "there is one, two queries down": """
+        select id, day from s.o where exists (
+            select i.id from s.i as i where i.o_id = o.id and exists (select 1 from s.i as j where j.day = i.amt and j.o_id = o.id))""",
     "those that are asked for": "select id, firm from s.o where id in (select id from asked.x)",
     "groups of groups": """
         with per_order as (select o.firm, o.id, sum(i.amt) as amt from s.o as o inner join s.i as i on o.id = i.o_id group by o.firm, o.id)
