@@ -4,7 +4,7 @@ dagster-dbt would start dbt's command for it, six seconds each time, and adds mo
 (docs/decisions/0007). No `from __future__ import annotations` here: Dagster reads the annotation of `context` itself, not its text.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from assets.platform import Platform
     from pilothouse.tables.building import Made
     from pilothouse.tables.project import Model, Project
-
-    Sources = Mapping[str, list[list[str]]]  # a column, and the tables and columns it is computed from
 
 PUBLISHED = "contract_and_key"  # what every table is held to, whatever tests it has beside
 NAME = "tables"
@@ -42,6 +40,17 @@ def view_specs(project: "Project") -> list[dg.AssetSpec]:
     return [_spec(project, model) for model in project.models.values() if not model.published]
 
 
+def said_spec() -> dg.AssetSpec:
+    """The table of what people say of firms, which the command line writes."""
+    return dg.AssetSpec(
+        key=["raw", "pilothouse", "firm_correction"],
+        description="What people said about two records: one firm, or two (`pilothouse firm confirm|split|merge`).",
+        group_name="pilothouse",
+        kinds={"delta"},
+        owners=["team:data-engineering"],
+    )
+
+
 def table_assets(project: "Project") -> dg.AssetsDefinition:
     """Every published model, as the outputs of one operation."""
     models = project.published.values()
@@ -58,7 +67,7 @@ def table_assets(project: "Project") -> dg.AssetsDefinition:
         from assets.progress import TABLES
 
         wanted = [by_key[key].name for key in context.selected_asset_keys]
-        lineage = platform.platform.explainer.lineage  # dbt compiles for it, once a project, and builds one thing at a time
+        platform.platform.explainer.prepare()
         failed = []
         with translated_errors(context), platform.recording(context):
             for made in platform.platform.builder.build(wanted, full=config.full, learn=config.learn):
@@ -68,7 +77,7 @@ def table_assets(project: "Project") -> dg.AssetsDefinition:
                     failed.append(made.reason)
                     yield from _results(made)
                 else:
-                    yield _materialized(platform.platform, made, lineage.get(made.model.table, {}))
+                    yield _materialized(platform.platform, made)
             if failed:
                 raise DataRejected("\n".join(failed), hint="the tables named stay as they were; all others are made")
 
@@ -137,16 +146,16 @@ def _results(made: "Made") -> Iterator[dg.AssetCheckResult]:
     yield dg.AssetCheckResult(passed=not made.reason, asset_key=key, check_name=PUBLISHED, description=made.reason or None)
 
 
-def _materialized(platform: "Platform", made: "Made", sources: "Sources") -> dg.MaterializeResult:  # type: ignore[type-arg]
+def _materialized(platform: "Platform", made: "Made") -> dg.MaterializeResult:  # type: ignore[type-arg]
     return dg.MaterializeResult(
         asset_key=asset_key(made.model.table),
-        metadata=_metadata(platform, made) | _lineage(sources),
+        metadata=_metadata(platform, made) | _lineage(platform.explainer.lineage(made.model)),
         check_results=list(_results(made)),
         data_version=dg.DataVersion(f"{made.table.identity}@{made.table.version}") if made.table else None,
     )
 
 
-def _lineage(sources: "Sources") -> dict[str, Any]:
+def _lineage(sources: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, Any]:
     """The columns of other tables that each column is computed from."""
     deps = {column: [dg.TableColumnDep(asset_key(table), name) for table, name in found] for column, found in sources.items() if found}
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}

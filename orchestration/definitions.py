@@ -13,7 +13,7 @@ from assets.data_docs import data_docs_asset
 from assets.ingest import ingest_asset
 from assets.platform import Platform
 from assets.resource import PlatformResource
-from assets.tables import table_assets, view_specs
+from assets.tables import said_spec, table_assets, view_specs
 from orchestration.schedules import data_docs_schedule, sync_job, sync_schedule
 from orchestration.sensors import announce_pending
 from orchestration.tables import build_job, build_sensor
@@ -29,7 +29,14 @@ def build(platform: Platform) -> dg.Definitions:
     tables = table_assets(platform.project)
     build = build_job(tables)
     return dg.Definitions(
-        assets=[*assets, tables, *view_specs(platform.project), data_docs_asset([asset.key for asset in assets]), upkeep_asset],
+        assets=[
+            *assets,
+            tables,
+            *view_specs(platform.project),
+            said_spec(),
+            data_docs_asset([asset.key for asset in assets]),
+            upkeep_asset,
+        ],
         jobs=[*jobs, build, upkeep_job],
         schedules=[*(sync_schedule(source, job) for source, job in zip(sources, jobs, strict=True)), data_docs_schedule, upkeep_schedule],
         sensors=[announce_pending, build_sensor(platform, build)],

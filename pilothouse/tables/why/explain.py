@@ -6,7 +6,6 @@ features need when its customer's invoices were paid, not in which currency.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.record import Notes
 from pilothouse.tables.why.annotate import ASKED, MACROS, annotated
 from pilothouse.tables.why.lineage import sources
-from pilothouse.tables.why.texts import texts, write_anew
+from pilothouse.tables.why.texts import texts
 from pilothouse.tables.why.walk import At, Key, Row, Walk
 
 _TOUCHED = re.compile(r"/\* touched: (.*?) \*/", re.DOTALL)
@@ -112,26 +111,22 @@ class Explainer:
         """The model's annotated SQL, with the views it reads through written out; of these columns alone, if any are named."""
         asked = (model.name, tuple(columns))
         if asked not in self._annotated:
-            self._annotated[asked] = annotated(self._whole(model), self._schema, columns)
+            self._annotated[asked] = annotated(self._whole(model), self._schema_of(model), columns)
         return self._annotated[asked]
 
-    @cached_property
-    def lineage(self) -> Mapping[str, dict[str, list[list[str]]]]:
-        """For each published table and each of its columns, the columns of its inputs that the value is computed from."""
-        kept = self._work / f"lineage-{self._project.fingerprint}.json"
-        if not kept.is_file():
-            write_anew(
-                kept, json.dumps({model.table: self._sources(model) for model in self._project.published.values() if not model.kept})
-            )
-        found: dict[str, dict[str, list[list[str]]]] = json.loads(kept.read_text())
-        return found
+    def prepare(self) -> None:
+        """Let dbt compile the models' texts, if it has not yet: it does one thing at a time, so not while it builds."""
+        self._texts  # noqa: B018
 
-    def _sources(self, model: Model) -> dict[str, list[tuple[str, str]]]:
-        names = {relation(table): table for table in self._project.inputs(model)}
-        columns = {table: {name.lower(): name for name in self._schema[schema][called]} for (schema, called), table in names.items()}
+    def lineage(self, model: Model) -> dict[str, list[tuple[str, str]]]:
+        """For each column of a table, the columns of its inputs that the value is computed from."""
+        if model.kept:
+            return {}
+        names, schema = {relation(table): table for table in self._project.inputs(model)}, self._schema_of(model)
+        columns = {key: {name.lower(): name for name in schema[key[0]][key[1]]} for key in names}
         return {
-            name: [(names[schema, table], columns[names[schema, table]][column]) for schema, table, column in found]
-            for name, found in sources(self._whole(model), self._schema).items()
+            name: [(names[key[0], key[1]], columns[key[0], key[1]][key[2]]) for key in found]
+            for name, found in sources(self._whole(model), schema).items()
             if not name.startswith("_")
         }
 
@@ -150,14 +145,20 @@ class Explainer:
     def _texts(self) -> Mapping[str, str]:
         return texts(self._project, self.lake, self._work)
 
+    def _schema_of(self, model: Model) -> dict[str, dict[str, list[str]]]:
+        """The columns of all models, and of the raw tables that this one reads."""
+        found = {schema: dict(tables) for schema, tables in self._columns.items()}
+        for name in self._project.inputs(model):
+            if name not in self._models:
+                schema, table = relation(name)
+                found.setdefault(schema, {})[table] = self.lake.table(name).schema().names
+        return found
+
     @cached_property
-    def _schema(self) -> dict[str, dict[str, list[str]]]:
+    def _columns(self) -> dict[str, dict[str, list[str]]]:
         found: dict[str, dict[str, list[str]]] = {ASKED: {}}
         for model in self._project.models.values():
             columns = [column.name for column in model.columns]
             found.setdefault(model.layer, {})[model.name] = columns
             found[ASKED][model.name] = columns
-        for name in {name for model in self._project.models.values() for name in model.raw}:
-            schema, table = relation(name)
-            found.setdefault(schema, {})[table] = self.lake.table(name).schema().names
         return found

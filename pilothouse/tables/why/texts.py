@@ -25,14 +25,9 @@ def texts(project: Project, lake: Lake, work: Path) -> Mapping[str, str]:
 
     with serving(Served(lake, {})):
         compiled = Dbt(project.folder, work).compile(variables={"asked": True})
-    write_anew(kept, json.dumps(compiled))
-    return compiled
-
-
-def write_anew(file: Path, text: str) -> None:
-    """Keep something that was found out about a project, in place of what was known of earlier ones."""
-    for outdated in file.parent.glob(f"{file.name.partition('-')[0]}-*.json"):
+    for outdated in work.glob("texts-*.json"):
         outdated.unlink(missing_ok=True)
-    unfinished = file.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(text)
-    unfinished.replace(file)
+    unfinished = kept.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(json.dumps(compiled))
+    unfinished.replace(kept)
+    return compiled
