@@ -7,7 +7,7 @@ would do, a row may depend on nothing in the end: such rows are asked for their 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ _Cells = dict[Key, set[str]]  # rows by key, and the columns in which they depen
 
 @dataclass(frozen=True)
 class Dependent:
-    """A row that depends on the raw row, in these columns; in none, where only its being there does."""
+    """A row that depends on the raw row, in these columns or some of them; in none, where only its being there does."""
 
     table: str
     version: int
@@ -82,13 +82,14 @@ class Impact:
                         found.doubtful.add(key)
         return found
 
-    def _touches(self, needed: Needed, source: object, reached: Mapping[str, _Reached]) -> tuple[bool, bool]:
+    @staticmethod
+    def _touches(needed: Needed, source: Callable[[str], tuple[At, Key, str]], reached: Mapping[str, _Reached]) -> tuple[bool, bool]:
         """Whether a cell needs what depends on the raw row, and whether it does so as one choice among several."""
 
         def hit(atoms: Iterable[str]) -> tuple[bool, bool]:
             sure = perhaps = False
             for atom in atoms:
-                at, key, column = source(atom)  # type: ignore[operator]
+                at, key, column = source(atom)
                 below = reached.get(at.table)
                 cells = below.cells.get(key) if below else None
                 if below is not None and cells and ("*" in cells or column in cells or "" in cells):
