@@ -4,7 +4,7 @@ dagster-dbt would start dbt's command for it, six seconds each time, and adds mo
 (docs/decisions/0007). No `from __future__ import annotations` here: Dagster reads the annotation of `context` itself, not its text.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,7 +12,7 @@ import dagster as dg
 from assets.failures import translated_errors
 from assets.ingest import owners
 from assets.resource import PlatformResource
-from pilothouse.kernel.errors import DataRejected
+from pilothouse.kernel.errors import ConfigError, DataRejected
 
 if TYPE_CHECKING:
     from assets.platform import Platform
@@ -67,9 +67,9 @@ def table_assets(project: "Project") -> dg.AssetsDefinition:
         from assets.progress import TABLES
 
         wanted = [by_key[key].name for key in context.selected_asset_keys]
-        platform.platform.explainer.prepare()
         failed = []
         with translated_errors(context), platform.recording(context):
+            platform.platform.explainer.prepare()
             for made in platform.platform.builder.build(wanted, full=config.full, learn=config.learn):
                 TABLES.tell(made.model.table, made)
                 context.log.info(f"{made.model.table}: {made.reason or made.how}")
@@ -77,7 +77,7 @@ def table_assets(project: "Project") -> dg.AssetsDefinition:
                     failed.append(made.reason)
                     yield from _results(made)
                 else:
-                    yield _materialized(platform.platform, made)
+                    yield _materialized(context, platform.platform, made)
             if failed:
                 raise DataRejected("\n".join(failed), hint="the tables named stay as they were; all others are made")
 
@@ -146,17 +146,23 @@ def _results(made: "Made") -> Iterator[dg.AssetCheckResult]:
     yield dg.AssetCheckResult(passed=not made.reason, asset_key=key, check_name=PUBLISHED, description=made.reason or None)
 
 
-def _materialized(platform: "Platform", made: "Made") -> dg.MaterializeResult:  # type: ignore[type-arg]
+def _materialized(context: dg.AssetExecutionContext, platform: "Platform", made: "Made") -> dg.MaterializeResult:  # type: ignore[type-arg]
     return dg.MaterializeResult(
         asset_key=asset_key(made.model.table),
-        metadata=_metadata(platform, made) | _lineage(platform.explainer.lineage(made.model)),
+        metadata=_metadata(platform, made) | _lineage(context, platform, made.model),
         check_results=list(_results(made)),
         data_version=dg.DataVersion(f"{made.table.identity}@{made.table.version}") if made.table else None,
     )
 
 
-def _lineage(sources: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, Any]:
-    """The columns of other tables that each column is computed from."""
+def _lineage(context: dg.AssetExecutionContext, platform: "Platform", model: "Model") -> dict[str, Any]:
+    """The columns of other tables that each column is computed from. The table is published by now: a text that cannot be read for
+    this fails nothing, and is told."""
+    try:
+        sources = platform.explainer.lineage(model)
+    except ConfigError as error:
+        context.log.warning(f"{model.table} shows no column lineage: {error}")
+        return {}
     deps = {column: [dg.TableColumnDep(asset_key(table), name) for table, name in found] for column, found in sources.items() if found}
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if deps else {}
 

@@ -67,7 +67,8 @@ class Dbt:
     def compile(self, *, variables: Mapping[str, Any]) -> dict[str, str]:
         """The SQL of every model and every analysis, by its name."""
         done = self._invoke("compile", "--vars", json.dumps(dict(variables)), manifest=self.manifest)
-        return {each.node.name: each.node.compiled_code for each in done.result.results if each.node.resource_type in {"model", "analysis"}}
+        nodes = (each.node for each in done.result.results if each.node.resource_type in {"model", "analysis"})
+        return {node.name: node.compiled_code for node in nodes if node.compiled_code}
 
     def _invoke(self, command: str, *told: str, manifest: Any = None) -> Any:
         from dbt.cli.main import dbtRunner

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.pushdown_projections import pushdown_projections
 from sqlglot.optimizer.qualify import qualify
 
@@ -133,10 +134,13 @@ def qualified(text: str, schema: Schema) -> exp.Expr:
         name: {table: dict.fromkeys(map(str.lower, columns), "unknown") for table, columns in tables.items()}
         for name, tables in schema.items()
     }
-    tree = parse_one(text, dialect=_DIALECT)
-    for table in tree.find_all(exp.Table):
-        table.set("catalog", None)
-    return qualify(tree, schema=tables, dialect=_DIALECT, validate_qualify_columns=False, canonicalize_table_aliases=False)
+    try:
+        tree = parse_one(text, dialect=_DIALECT)
+        for table in tree.find_all(exp.Table):
+            table.set("catalog", None)
+        return qualify(tree, schema=tables, dialect=_DIALECT, validate_qualify_columns=False, canonicalize_table_aliases=False)
+    except SqlglotError as error:
+        raise Unexplained(f"a query cannot be read: {str(error).splitlines()[0]}", hint="write it in SQL that sqlglot knows") from error
 
 
 def cells_of(column: str) -> str:

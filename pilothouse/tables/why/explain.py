@@ -20,7 +20,7 @@ from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.duck import offer_store
 from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.record import Notes
-from pilothouse.tables.why.annotate import ASKED, MACROS, annotated
+from pilothouse.tables.why.annotate import ASKED, MACROS, Unexplained, annotated
 from pilothouse.tables.why.lineage import sources
 from pilothouse.tables.why.texts import texts
 from pilothouse.tables.why.walk import At, Key, Row, Walk
@@ -136,7 +136,9 @@ class Explainer:
         return f"WITH {', '.join(views)} SELECT * FROM ({body}) AS made" if views else body
 
     def _plain(self, model: Model) -> str:
-        text = self._texts[self._project.told_by(model)]
+        text = self._texts.get(self._project.told_by(model))
+        if text is None:
+            raise Unexplained(f"{model.table}: dbt cannot compile its text", hint=f"`dbt compile --select {model.name}` says why")
         for view in self._project.views(model):
             text = text.replace(f'"memory"."{view.layer}"."{view.name}"', f'"{view.layer}__{view.name}"')
         return text

@@ -145,3 +145,8 @@ def fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[tuple[Any
 def test_what_cannot_be_told_exactly_is_refused(text: str, what: str) -> None:
     with pytest.raises(Unexplained, match=what):
         annotated(text, SCHEMA)
+
+
+def test_what_is_no_sql_is_refused() -> None:
+    with pytest.raises(Unexplained, match="cannot be read"):
+        annotated("select id from where s.o", SCHEMA)
