@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.log import sounds_secret
 
 FILE = "pilothouse.toml"
 PREFIX = "PILOTHOUSE_"
@@ -181,23 +182,29 @@ def load(file: Path | None = None, *, running: bool = True) -> Settings:
     return settings.model_copy(update={"home": home})
 
 
-def config_error(error: ValidationError, where: str, section: tuple[str, ...] = ()) -> ConfigError:
-    """The first complaint of a validation, as one error that names the key, the value and where to set it."""
+def config_error(error: ValidationError, where: str, section: tuple[str, ...] = (), model: type[BaseModel] = Settings) -> ConfigError:
+    """The first complaint of a validation of `model`, as one error that names the key, the value (unless it is a secret, or so much
+    that secrets may be among it) and where to set it."""
     first = error.errors(include_url=False)[0]
     path = tuple(str(part) for part in (*section, *first["loc"]))
     key, variable = ".".join(path), PREFIX + "__".join(path).upper()
     if first["type"] == "extra_forbidden":
-        known = _siblings(error, first["loc"])
+        known = _siblings(model, first["loc"])
         hint = f"known here: {', '.join(known)}" if known else "remove it or correct its name"
         return ConfigError(f"{where}: unknown setting '{key}'", hint=hint)
     if first["type"] == "missing":
         hint = f"set {variable} in the environment, or {path[-1]} under [{'.'.join(path[:-1])}]"
         return ConfigError(f"{where}: setting '{key}' is missing", hint=hint)
-    return ConfigError(f"{where}: setting '{key}' is {_shown(first['input'])}: {first['msg']}", hint=f"correct it there, or set {variable}")
+    said = first["msg"].removeprefix("Value error, ")
+    if isinstance(first["input"], Mapping | BaseModel):
+        return ConfigError(f"{where}: '{key}': {said}", hint=f"correct it there, or set {variable}__<KEY>")
+    shown = "no secret that can be taken" if _is_secret(model, first["loc"]) else repr(first["input"])
+    return ConfigError(f"{where}: setting '{key}' is {shown}: {said}", hint=f"correct it there, or set {variable}")
 
 
-def _shown(value: object) -> str:
-    return "a secret" if isinstance(value, SecretStr) else repr(value)
+def _is_secret(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    field = getattr(_model_at(model, location[:-1]), "model_fields", {}).get(str(location[-1]))
+    return sounds_secret(str(location[-1])) or (field is not None and "SecretStr" in str(field.annotation))
 
 
 def _refuse_unknown_variables() -> None:
@@ -209,13 +216,16 @@ def _refuse_unknown_variables() -> None:
             raise ConfigError(f"environment: unknown setting {variable}", hint=f"known are {names} and their sections")
 
 
-def _siblings(error: ValidationError, location: tuple[int | str, ...]) -> list[str]:
+def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The settings known beside the one that is unknown."""
-    model: Any = {"Settings": Settings}.get(error.title)
-    for part in location[:-1]:
+    return list(getattr(_model_at(model, location[:-1]), "model_fields", {}))
+
+
+def _model_at(model: Any, location: tuple[int | str, ...]) -> Any:
+    for part in location:
         field = getattr(model, "model_fields", {}).get(str(part))
         model = field.annotation if field is not None else None
-    return list(getattr(model, "model_fields", {}))
+    return model
 
 
 def _toml(file: Path) -> dict[str, Any]:
