@@ -52,6 +52,11 @@ def test_home_is_beside_the_file_wherever_one_stands(project: Path, monkeypatch:
         ("[sources.s4]\nurl = 'x'", "'sources.s4.connector' is missing[\\s\\S]*PILOTHOUSE_SOURCES__S4__CONNECTOR"),
         ("[lake\n", "not valid TOML"),
         ("[ports]\ndagster = 99999", "'ports.dagster' is 99999"),
+        ("[retention]\nevents = -1", "'retention.events' is -1 seconds"),
+        ("[lake]\nkeep = -5", "'lake.keep' is -5 seconds"),
+        ("[sources.s4]\nconnector = 'sap'\nevery = 0", "'sources.s4.every' is 0 seconds"),
+        ("[sources.'s4/eu']\nconnector = 'sap'", "'s4/eu' cannot name a source: small letters"),
+        ("[tables]\nmemory = 'lots'", "'tables.memory' is 'lots'"),
     ],
 )
 def test_a_wrong_file_is_one_error_that_names_key_and_cure(project: Path, text: str, said: str) -> None:
