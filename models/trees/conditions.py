@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
+import yaml
 from pydantic import ValidationError
 
 from models.trees.boxes import Box
@@ -31,10 +33,7 @@ def values_of(test: Any, fact: Fact, name: str) -> Values:
     try:
         read: Test[Any] = test_adapter(fact.type).validate_python(written)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part in written)
-        told = first["msg"].removeprefix("Value error, ")
-        raise ValueError(f"{name}{f', {place}' if place else ''}: {told[0].lower()}{told[1:]} ({name} is a {fact.type})") from error
+        raise ValueError(f"{name}: {_wrong(error, fact)}") from error
     if fact.categories is not None:
         for value in (read.is_, *(read.in_ or ()), *(read.not_in or ())):
             if value is not None and value not in fact.categories:
@@ -43,6 +42,29 @@ def values_of(test: Any, fact: Fact, name: str) -> Values:
         nothing, everything = fact.domain.known - fact.domain.known, fact.domain.known  # type: ignore[operator]
         return Values(nothing, fact.domain.missing) if read.missing else Values(everything)
     return fact.domain & Values(_known(read, fact), read.or_missing)
+
+
+def _wrong(error: ValidationError, fact: Fact) -> str:
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    word = str(first["loc"][0]) if first["loc"] else ""
+    match first["type"]:
+        case "value_error":
+            return first["msg"].removeprefix("Value error, ")
+        case "extra_forbidden":
+            near = difflib.get_close_matches(word, _WORDS, n=1)
+            return f"'{word}' is no word of a test of a {fact.type}{f'; is {near[0]} meant?' if near and near[0] != word else ''}"
+        case "too_short":
+            return f"'{word}' names no value"
+        case _:
+            return f"{first['input']!r} is no {fact.type}{'; put it in quotes' if fact.type == 'text' else ''}"
+
+
+_WORDS: Final = ("is", "in", "not_in", "above", "at_least", "below", "at_most", "missing", "or_missing")
+
+
+def as_written(condition: Condition) -> str:
+    """A condition as the file has it."""
+    return yaml.safe_dump(condition, default_flow_style=True, sort_keys=False, width=1_000, allow_unicode=True).strip()
 
 
 def _known(read: Test[Any], fact: Fact) -> Spans | Choices:
@@ -128,7 +150,7 @@ def told(values: Values, fact: Fact) -> str:
     if values == fact.domain:
         return "anything"
     if not values.known:
-        return "missing"
+        return "missing" if values.missing else "nothing"
     known = _told_choices(values.known, fact) if isinstance(values.known, Choices) else _told_spans(values.known, fact)
     return f"{known or 'known'}{' or missing' if values.missing else ''}"
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.trees.boxes import Box, split
-from models.trees.conditions import boxes_of, told_box, told_example
-from models.trees.document import Case, TreeFile
+from models.trees.conditions import as_written, boxes_of, told_box, told_example
+from models.trees.document import Case, Condition, TreeFile
 from models.trees.facts import Fact
 from pilothouse.kernel.errors import ConfigError
 
@@ -66,7 +66,7 @@ def _flow(
             if not inside:
                 which = f", alternative {place + 1}" if len(alternatives) > 1 else ""
                 raise ConfigError(
-                    f"{here}{which} ({told_box(box, space.facts)}): no input reaches it",
+                    f"{here}{which} {as_written(_conditions(case)[place])}: no input reaches it",
                     hint=_why_dead(box, region, space, name, then=case.then),
                 )
             taken += inside
@@ -80,9 +80,9 @@ def _flow(
         yield node.otherwise, left
     elif left:
         smallest = min(left, key=len)
-        last = told_box(cases[-1][-1], space.facts)
+        last = as_written(_conditions(node.cases[-1])[-1])
         raise ConfigError(
-            f"{lines('nodes', name)}: node '{name}' has a hole after its last case ({last}): {told_box(smallest, space.facts)} "
+            f"{lines('nodes', name)}: node '{name}' has a hole after its last case {last}: {told_box(smallest, space.facts)} "
             f"reaches no leaf, such as {told_example(smallest, space.facts)}",
             hint="add a case for it, or `otherwise`",
         )
@@ -158,8 +158,7 @@ def _boxes(document: TreeFile, name: str, facts: Mapping[str, Fact], lines: Line
 
 def _case_boxes(case: Case, number: int, name: str, facts: Mapping[str, Fact], lines: Lines) -> tuple[Box, ...]:
     where = f"{lines('nodes', name, 'cases', number)}: node '{name}', case {number + 1}"
-    conditions = case.when if isinstance(case.when, list) else [case.when]
-    for condition in conditions:
+    for condition in _conditions(case):
         if not condition:
             raise ConfigError(f"{where}: its condition asks nothing", hint="name an input, or make it the node's `otherwise`")
         for input_ in condition:
@@ -177,6 +176,10 @@ def _case_boxes(case: Case, number: int, name: str, facts: Mapping[str, Fact], l
         raise ConfigError(
             f"{where}: {error}", hint="words are is, in, not_in, above, at_least, below, at_most, missing, or_missing"
         ) from error
+
+
+def _conditions(case: Case) -> list[Condition]:
+    return case.when if isinstance(case.when, list) else [case.when]
 
 
 def _changeable(document: TreeFile, facts: Mapping[str, Fact], asked: list[str], lines: Lines) -> None:

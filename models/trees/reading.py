@@ -130,7 +130,7 @@ def _locate(node: yaml.Node, place: Place, lines: dict[Place, int], name: str) -
 
 
 def _refused(error: ValidationError, lines: Lines, plain: Any) -> ConfigError:
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")  # a misspelt word is why another is missing
     place = tuple(part for part in first["loc"] if part != "[key]" and not (isinstance(part, str) and ("[" in part or part in _UNIONS)))
     told = first["msg"].removeprefix("Value error, ")
     where = ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
@@ -140,6 +140,8 @@ def _refused(error: ValidationError, lines: Lines, plain: Any) -> ConfigError:
         case "extra_forbidden":
             near = difflib.get_close_matches(str(place[-1]), _WORDS, n=1)
             told = f"is no word of a tree{f'; is {near[0]} meant?' if near else ''}"
+        case kind if kind.endswith("_type"):
+            told = f"{first['input']!r} cannot stand here"
         case "string_pattern_mismatch":
             told = "is no name: small letters, digits and _ alone, a letter first"
     hint = "`pilothouse tree schema` writes the schema that editors check a tree by"
