@@ -77,3 +77,33 @@ principals = sa.Table(
     _moment("created_at"),
     sa.CheckConstraint("name <> '' AND role <> ''", name="principals_named"),
 )
+
+capsule_blobs = sa.Table(
+    "capsule_blobs",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True, comment="SHA-256 of the content"),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    comment="what decisions saw and said, and their manifests, each once",
+)
+
+capsules = sa.Table(
+    "capsules",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False, comment="1, 2, 3 ... without a gap"),
+    sa.Column("digest", sa.LargeBinary, nullable=False, unique=True, comment="SHA-256 of the manifest, which is a blob"),
+    sa.Column("previous", sa.LargeBinary, nullable=True, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("about", sa.LargeBinary, nullable=True, comment="the decision that this is a sequel of"),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("agent_version", sa.Text, nullable=False),
+    sa.Column("synthetic", sa.Boolean, nullable=False),
+    _moment("at", default=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False, comment="Ed25519 over the digest"),
+    sa.ForeignKeyConstraint(["about"], ["pilothouse.capsules.digest"], name="capsules_about_fkey"),
+    sa.CheckConstraint("seq > 0", name="capsules_seq"),
+    sa.Index("capsules_about", "about"),
+    sa.Index("capsules_subject", "subject"),
+    sa.Index("capsules_kind", "kind", "seq"),
+    comment="the hash chain of decisions and what became of them",
+)
