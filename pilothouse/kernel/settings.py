@@ -17,6 +17,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,6 +119,20 @@ class DriftSettings(_Section):
     retyped: DriftAnswer = Field("block", description="any other change of a type")
 
 
+class PrincipalSettings(_Section):
+    """Somebody who may approve what agents propose."""
+
+    role: str = Field(min_length=1, description="what somebody is, such as credit_manager; proposals name the roles that may approve them")
+    limit: Decimal | None = Field(None, ge=0, description="up to which amount; any where it is not set")
+
+
+class ApprovalSettings(_Section):
+    """How proposals become writes in source systems."""
+
+    four_eyes_above: Decimal = Field(Decimal(50_000), ge=0, description="from this amount on two people must approve")
+    expires: timedelta = Field(timedelta(days=3), gt=timedelta(0), description="how long a proposal can be approved")
+
+
 class RetentionSettings(_Section):
     """How long what grows is kept. What a decision points to is never removed."""
 
@@ -146,6 +161,8 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     drift: DriftSettings = DriftSettings()
+    principals: dict[str, PrincipalSettings] = Field(default_factory=dict)
+    approvals: ApprovalSettings = ApprovalSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("sources")
