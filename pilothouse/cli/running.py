@@ -19,6 +19,8 @@ from rich.table import Table
 from pilothouse.cli.building import as_json, failures, run_build
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, errors, print_json, told_plainly
+from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.settings import FILE
 
 if TYPE_CHECKING:
     from assets.loading import Load
@@ -107,6 +109,7 @@ def up(
     stack = Stack(settings, project)
     stopping = _stop_on_signals()
     try:
+        stack.claim()
         _announcer(quiet=json_output)("models")
         Platform(settings).project  # noqa: B018 - parsed once, before several processes ask for it
         with running(stack, _announcer(quiet=json_output)):
@@ -148,6 +151,8 @@ def sync(
             streams = wanted.setdefault(platform.source(source).name, [])
             if stream:
                 streams.append(platform.source(source).stream(stream).name)
+    if not wanted:
+        raise ConfigError(f"{FILE} names no source", hint="docs/connect-your-systems.md shows how a source is written there")
     outcomes = dict(_sync_all(platform.settings.home / "dagster", wanted, quiet=json_output))
     failed = _failures(outcomes)
     if json_output:

@@ -65,9 +65,14 @@ class Stack:
         database = [Part("PostgreSQL", f"127.0.0.1:{self._postgres.port}", self._postgres.pid)] if self._postgres else []
         return [*database, *(Part(program.name, program.address, program.pid) for program in self._programs if program.address)]
 
+    def claim(self) -> None:
+        """Make this project ours, before anything is written into it: ConfigError where it cannot be, or another `up` runs here."""
+        if self._lock is None:
+            self._lock = self._alone()
+
     def start(self, told: Told = lambda _: None) -> None:
         """Bring up what a sync needs, and the UI beside it, or raise with what one of them said. `told` hears what happens."""
-        self._lock = self._alone()
+        self.claim()
         told("PostgreSQL")
         url = self._database()
         told("operational schema")

@@ -209,4 +209,5 @@ def test_doctor_names_the_cure_when_nothing_runs(project: Project, summary: dict
     findings = {finding["what"]: finding for finding in project.run("doctor", check=False)}
     assert "pilothouse up" in findings["pilothouse up"]["cure"]
     assert findings["database"]["state"] == "wrong"
+    assert "`pilothouse up` serves it" in findings["source s4"]["cure"]
     assert "PILOTHOUSE_SOURCES__S4__PASSWORD" in findings["source s4"]["cure"]
