@@ -199,6 +199,7 @@ def _summary(
         *(f"{part.name:<12} {part.address}" for part in stack.parts),
         "",
         'Look     pilothouse tables · pilothouse query "FROM marts.dim_firm ORDER BY rating_score DESC LIMIT 5"',
+        "Connect  pilothouse graph connect tells other tools how to read the graph",
         "Mend     pilothouse quarantine list · pilothouse doctor",
     ]
     lines += [f"[red]failed[/]   {reason.splitlines()[0]}" for reason in failures(made)]
