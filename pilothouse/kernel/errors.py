@@ -15,7 +15,8 @@
     │   └── SourceContractChanged  it no longer offers what we read
     ├── TargetError                a write-back failed
     │   └── Conflict               the record changed since it was read
-    ├── GraphError
+    ├── GraphError                 the graph refuses
+    │   └── GraphUnavailable *     it does not answer, or another writer was in the way
     ├── ModelError
     └── AgentError
         ├── BudgetExceeded
@@ -127,6 +128,12 @@ class Conflict(TargetError):
 
 class GraphError(PilothouseError):
     """The graph refuses."""
+
+
+class GraphUnavailable(GraphError):
+    """The graph does not answer, or another writer was in the way for longer than we care to wait."""
+
+    transient = True
 
 
 class ModelError(PilothouseError):

@@ -55,6 +55,22 @@ class TableSettings(_Section):
     threads: int = Field(2, ge=1, description="how many models are built side by side")
 
 
+class GraphSettings(_Section):
+    """The graph of firms, orders and what holds them together, behind Bolt."""
+
+    engine: Literal["arcadedb", "neo4j"] = Field("arcadedb", description="what kind of server it is")
+    url: str | None = Field(None, description="bolt:// or neo4j+s:// of a server of yours; without it `pilothouse up` runs one of its own")
+    user: str = Field("", description="who writes; without it root (ArcadeDB) or neo4j (Neo4j)")
+    password: SecretStr | None = Field(None, description="of that user")
+    database: str = Field("", description="which of the server's databases; without it pilothouse (ArcadeDB) or neo4j (Neo4j)")
+    port: int = Field(0, ge=0, le=65535, description="of the server that `pilothouse up` runs; 0 takes a free one")
+    memory: str = Field("1g", pattern=r"^\d+[mg]$", description="what the server that `pilothouse up` runs may use for its heap")
+    reader: str = Field(
+        "", description="who reads and may not write, for people's own tools; `pilothouse up` makes one where the engine can"
+    )
+    reader_password: SecretStr | None = Field(None, description="of that reader")
+
+
 class PortSettings(_Section):
     """Where `pilothouse up` listens on loopback. A taken port is replaced by a free one, and says so."""
 
@@ -122,6 +138,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     lake: LakeSettings = LakeSettings()
     tables: TableSettings = TableSettings()
+    graph: GraphSettings = GraphSettings()
     ports: PortSettings = PortSettings()
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
