@@ -23,6 +23,8 @@ WAS = "WAS"  # from a node to what it said before
 PAST_EDGE = "PAST_"  # before the type of an edge that is not there now
 LOADED = "LoadedMart"  # the label of the loader's own notes
 SYNTHETIC = "_synthetic"
+VALID_FROM, VALID_TO = "_valid_from", "_valid_to"  # what the mart's own columns say
+KNOWN_FROM, KNOWN_TO = "_known_from", "_known_to"  # when a version of the mart said so, and when another one no more
 _RESERVED = frozenset({PAST, STATE, LOADED})
 _LABEL, _TYPE = re.compile(r"[A-Z][A-Za-z0-9]*"), re.compile(r"[A-Z][A-Z0-9_]*")
 _SEPARATOR = "/"
@@ -57,6 +59,11 @@ class NodeType:
     def name(self) -> str:
         """As the registry knows it."""
         return self.label
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What stands on a node beside its id and since when it is known."""
+        return _said(self.properties, self)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -97,6 +104,11 @@ class EdgeType:
         return self.source, self.target
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """What stands on an edge beside since when it is known."""
+        return _said(self.properties, self)
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
         named = (*self.source.columns, *self.target.columns, *self.properties, self.valid_from, self.valid_to, self.where, SYNTHETIC)
@@ -128,7 +140,7 @@ class Ontology:
 
     def held_against(self, contracts: Contracts) -> Ontology:
         """The same, once every column that it names is one of its mart's contract; ConfigError names the first that is not."""
-        for each in (*self.nodes.values(), *self.edges.values()):
+        for each in self.types:
             if each.mart not in contracts:
                 raise ConfigError(f"{each.name}: there is no mart '{each.mart}'", hint=f"there are {', '.join(sorted(contracts))}")
             for column in each.columns:
@@ -137,10 +149,15 @@ class Ontology:
                     raise ConfigError(f"{each.name}: {each.mart} has no column '{column}'", hint=f"its contract has {known}")
         return replace(self, kinds=contracts)
 
+    @property
+    def types(self) -> tuple[NodeType | EdgeType, ...]:
+        """Nodes, then edges."""
+        return (*self.nodes.values(), *self.edges.values())
+
     @cached_property
     def marts(self) -> Mapping[str, tuple[tuple[NodeType, ...], tuple[EdgeType, ...]]]:
         """The marts that are read, with the types that come from each."""
-        names = dict.fromkeys(each.mart for each in (*self.nodes.values(), *self.edges.values()))
+        names = dict.fromkeys(each.mart for each in self.types)
         return {
             mart: (
                 tuple(node for node in self.nodes.values() if node.mart == mart),
@@ -153,18 +170,31 @@ class Ontology:
         """The edges that may begin or end at nodes of this label."""
         return (edge for edge in self.edges.values() if label in {end.label for end in edge.ends})
 
+    def has_narrow(self, edge: EdgeType) -> bool:
+        """Whether there is an end at which there is at most one edge of this type."""
+        return any(self._is_narrow(edge, end) for end in edge.ends)
+
     def narrow(self, edge: EdgeType) -> End:
-        """The end at which there is at most one edge of this type: that is where an edge is looked for. Where there is none, the
-        source."""
-        for end in edge.ends:
-            node = self.nodes[end.label]
-            if node.mart == edge.mart and node.key == end.columns:
-                return end
-        return edge.source
+        """That end: it is where an edge is looked for. Where there is none, the source."""
+        return next((end for end in edge.ends if self._is_narrow(edge, end)), edge.source)
+
+    def _is_narrow(self, edge: EdgeType, end: End) -> bool:
+        node = self.nodes[end.label]
+        return node.mart == edge.mart and node.key == end.columns
 
     def code(self, mart: str) -> str:
         """Tells whether what comes from a mart is shown in another way than before."""
         return hashlib.sha256(repr(self.marts[mart]).encode()).hexdigest()[:16]
+
+
+def _said(properties: tuple[str, ...], each: NodeType | EdgeType) -> tuple[str, ...]:
+    validity = [name for name, column in ((VALID_FROM, each.valid_from), (VALID_TO, each.valid_to)) if column]
+    return (*properties, SYNTHETIC, *validity)
+
+
+def past_key(label: str, named: str) -> str:
+    """How a node is found that is not there now."""
+    return f"{label} {named}"
 
 
 def node_id(parts: Iterable[object]) -> str:
@@ -180,7 +210,9 @@ def _checked_node(node: NodeType) -> None:
         raise ConfigError(f"{node.label}: '{unknown[0]}' is none of its properties", hint="add it to `properties`")
     taken = [name for name in node.properties if name == "id" or name.startswith("_")]
     if taken:
-        raise ConfigError(f"{node.label}: property '{taken[0]}' has a name of the graph's own", hint="call the column otherwise in its mart")
+        raise ConfigError(
+            f"{node.label}: property '{taken[0]}' has a name of the graph's own", hint="call the column otherwise in its mart"
+        )
 
 
 def _checked_edge(edge: EdgeType, ontology: Ontology) -> None:
