@@ -13,9 +13,11 @@ import pytest
 from graph.store import Graph
 from pilothouse.local.arcadedb import arcadedb
 from pilothouse.local.graph_server import GraphServer
+from pilothouse.local.neo4j import neo4j
 from pilothouse.local.process import choose_port
 
-ENGINES = ("arcadedb",)
+QUICK = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}  # a server that lives for a minute: half the time goes into compiling it well
+ENGINES = ("arcadedb", "neo4j")
 
 
 @contextmanager
@@ -49,6 +51,18 @@ def arcadedb_server() -> Iterator[GraphServer]:
     """An ArcadeDB for the session."""
     with folder() as home, running(arcadedb(home / "server", choose_port(0), choose_port(0), home / "server.log")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def neo4j_server() -> Iterator[GraphServer]:
+    """A Neo4j for the session; its jars are fetched the first time, which takes Maven."""
+    if shutil.which("mvn") is None or shutil.which("java") is None:
+        pytest.skip("fetching and running the real Neo4j takes mvn and java")
+    with folder() as home:
+        server = neo4j(home / "server", choose_port(0), home / "server.log", "512m")
+        server.program.environment = QUICK
+        with running(server):
+            yield server
 
 
 @pytest.fixture(params=ENGINES)
