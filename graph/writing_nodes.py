@@ -50,7 +50,7 @@ class NodeWriter:
         self._edges = tuple(ontology.touching(node.label))
         self._said = node.said
         self._label = f"`{node.label}`"
-        self._state = f"{{{_copied('n', self._said)}, {KNOWN_FROM}: n.{KNOWN_FROM}, {KNOWN_TO}: $known}}"
+        self._state = f"{{id: n.id, _label: '{node.label}', {_copied('n', self._said)}, {KNOWN_FROM}: n.{KNOWN_FROM}, {KNOWN_TO}: $known}}"
 
     def put(self, said: Mapping[str, Values], known: datetime, *, quietly: bool = False) -> Counted:
         """Let these nodes say this. `quietly`: no earlier state is kept, for it is the ontology that changed and not what is known."""
