@@ -184,7 +184,7 @@ def _source(name: str, settings: SourceSettings, kinds: dict[str, ConnectorKind]
     try:
         options = kind.options.model_validate(settings.options())
     except ValidationError as error:
-        raise config_error(error, "pilothouse.toml", ("sources", name)) from error
+        raise config_error(error, "pilothouse.toml", ("sources", name), kind.options) from error
     conceal(_secrets(options))
     return Source(name, settings, kind, options, rules)
 
