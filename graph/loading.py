@@ -52,6 +52,16 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Census:
+    """How many of one type there are."""
+
+    here: int
+    waiting: int  # edges of which an end is not there
+    twice: int
+    in_mart: int
+
+
+@dataclass(frozen=True)
 class _Step:
     """One mart, one version on. Without one before it, it is compared with what the graph says."""
 
@@ -136,6 +146,21 @@ class Loader:
         if refused:
             raise DataRejected("\n".join(error.message for error in refused), hint=refused[0].hint)
         return [self._told(each, counted[each.name], notes[each.mart]) for each in self.ontology.types if each.mart in notes]
+
+    def notes(self) -> Mapping[str, Note]:
+        """What is loaded, by mart."""
+        return self._notes.all()
+
+    def census(self, each: NodeType | EdgeType) -> Census:
+        """How many of a type there are, in the graph and in its mart."""
+        with ExitStack() as stack:
+            table = self._lake.table(each.mart)
+            now = table.files(self.notes()[each.mart].version)
+            nothing = Scan((), now.schema)
+            in_mart = stack.enter_context(opened(self._lake, now, nothing, nothing)).count(each)
+        writer = self._nodes[each.label] if isinstance(each, NodeType) else self._edges[each.type]
+        here, waiting, twice = writer.census()
+        return Census(here, waiting, twice, in_mart)
 
     def rebuild(self) -> list[Loaded]:
         """Empty the graph, and go again through the versions it went through, as far as the lake still has them."""

@@ -79,6 +79,13 @@ class EdgeWriter:
         found += self._graph.read(f"MATCH (a)-[e:{self._past}]->(b) WHERE e.{KNOWN_TO} IS NULL RETURN a.id AS a, b.id AS b")
         return [(row["a"], row["b"]) for row in found]
 
+    def census(self) -> tuple[int, int, int]:
+        """How many there are, how many wait for an end, and how many are there twice."""
+        waiting = self._graph.read(f"MATCH (a)-[e:{self._past}]->(b) WHERE e.{KNOWN_TO} IS NULL RETURN count(e) AS n")[0]["n"]
+        pairs = f"MATCH (a)-[e:{self._live}]->(b) WITH a.id AS a, b.id AS b, count(e) AS n"
+        row = self._graph.read(f"{pairs} RETURN coalesce(sum(n), 0) AS every, count(n) AS single")[0]
+        return row["every"], waiting, row["every"] - row["single"]
+
     def unhide(self) -> None:
         """Make every hidden edge live whose ends are both there."""
         source, target = (f"`{end.label}`" for end in self._edge.ends)

@@ -111,6 +111,11 @@ class NodeWriter:
         """Every node of the type that is there now."""
         return [row["id"] for row in self._graph.read(f"MATCH (n:{self._label}) RETURN n.id AS id")]
 
+    def census(self) -> tuple[int, int, int]:
+        """How many there are, how many wait (none), and how many are there twice."""
+        row = self._graph.read(f"MATCH (n:{self._label}) RETURN count(n.id) AS every, count(DISTINCT n.id) AS single")[0]
+        return row["every"], 0, row["every"] - row["single"]
+
     def _there(self, ids: Sequence[str]) -> dict[str, tuple[datetime, Values]]:
         """Since when those that are there say what they say, and what that is."""
         rows = self._graph.read(
