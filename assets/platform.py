@@ -17,6 +17,7 @@ from pilothouse.kernel.streams import Stream
 from quality.rule import Rule, rules_for
 
 if TYPE_CHECKING:
+    from graph.kinds import Ontology
     from graph.store import Graph
     from pilothouse.kernel.database import Database
     from pilothouse.kernel.events import EventLog
@@ -103,6 +104,16 @@ class Platform:
         conceal(secret.get_secret_value() for secret in (given.password, given.reader_password) if secret is not None)
         return Graph.open(given.url, given.user, given.password.get_secret_value(), given.database, engine=given.engine)
 
+    @cached_property
+    def ontology(self) -> Ontology:
+        """What there is in the graph, held against the contracts of the marts that it comes from."""
+        from graph.kinds import Ontology
+
+        published = self.project.published.values()
+        return Ontology.declared().held_against(
+            {model.table: {column.name: column.kind for column in model.columns} for model in published}
+        )
+
     def close(self) -> None:
         """Give back the connections to database and graph, if any were opened."""
         for part in ("database", "graph"):
@@ -184,7 +195,7 @@ def _source(name: str, settings: SourceSettings, kinds: dict[str, ConnectorKind]
     try:
         options = kind.options.model_validate(settings.options())
     except ValidationError as error:
-        raise config_error(error, "pilothouse.toml", ("sources", name)) from error
+        raise config_error(error, "pilothouse.toml", ("sources", name), kind.options) from error
     conceal(_secrets(options))
     return Source(name, settings, kind, options, rules)
 

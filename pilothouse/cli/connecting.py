@@ -11,10 +11,12 @@ from pilothouse.cli.output import Json, console, print_json, told_plainly
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.settings import GraphSettings
 
-app = typer.Typer(name="graph", help="The graph of firms, orders and what holds them together.", no_args_is_help=True)
+
+def register(app: typer.Typer) -> None:
+    """Put the command beside the others about the graph."""
+    app.command()(connect)
 
 
-@app.command()
 @told_plainly
 def connect(
     writer: Annotated[bool, typer.Option("--writer", help="Tell the user who may also write.")] = False,  # noqa: FBT002 - typer

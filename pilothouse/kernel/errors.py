@@ -14,7 +14,8 @@
     │   ├── CredentialsRejected    it does not know us
     │   └── SourceContractChanged  it no longer offers what we read
     ├── TargetError                a write-back failed
-    │   └── Conflict               the record changed since it was read
+    │   ├── Conflict               the record changed since it was read
+    │   └── TargetUnavailable *    it does not answer, or somebody else is writing the record
     ├── GraphError                 the graph refuses
     │   └── GraphUnavailable *     it does not answer, or another writer was in the way
     ├── ModelError
@@ -124,6 +125,12 @@ class TargetError(PilothouseError):
 
 class Conflict(TargetError):
     """The record changed since it was read; nothing was overwritten."""
+
+
+class TargetUnavailable(TargetError):
+    """The target does not answer, or somebody else is writing the record; executing the plan again finds out what happened."""
+
+    transient = True
 
 
 class GraphError(PilothouseError):
