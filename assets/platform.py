@@ -17,6 +17,7 @@ from pilothouse.kernel.streams import Stream
 from quality.rule import Rule, rules_for
 
 if TYPE_CHECKING:
+    from graph.kinds import Ontology
     from graph.store import Graph
     from pilothouse.kernel.database import Database
     from pilothouse.kernel.events import EventLog
@@ -102,6 +103,16 @@ class Platform:
             raise ConfigError(f"graph.url = {given.url}: the password is not set", hint=f"set {PREFIX}GRAPH__PASSWORD")
         conceal(secret.get_secret_value() for secret in (given.password, given.reader_password) if secret is not None)
         return Graph.open(given.url, given.user, given.password.get_secret_value(), given.database, engine=given.engine)
+
+    @cached_property
+    def ontology(self) -> Ontology:
+        """What there is in the graph, held against the contracts of the marts that it comes from."""
+        from graph.kinds import Ontology
+
+        published = self.project.published.values()
+        return Ontology.declared().held_against(
+            {model.table: {column.name: column.kind for column in model.columns} for model in published}
+        )
 
     def close(self) -> None:
         """Give back the connections to database and graph, if any were opened."""
