@@ -209,8 +209,9 @@ def _duckdb(uri: str) -> str:
 
 
 def _java_memory(text: str) -> str:
-    """4GB as Java has it: 4g."""
-    return text.lower().replace("ib", "").removesuffix("b").replace(" ", "")
+    """4GB as Java has it, which knows no fractions: 4096m."""
+    number, unit = float(text.rstrip("KMGTkmgtIiBb ")), text.lower().rstrip("ib")[-1]
+    return f"{int(number * {'k': 1 / 1024, 'm': 1, 'g': 1024, 't': 1024**2}[unit])}m"
 
 
 def _lives(pid: int) -> bool:
