@@ -55,10 +55,29 @@ class TableSettings(_Section):
     threads: int = Field(2, ge=1, description="how many models are built side by side")
 
 
+class MlflowSettings(_Section):
+    """Where versions of models are kept and seen."""
+
+    url: SecretStr | None = Field(
+        None, description="of a tracking server of your own; without it `pilothouse up` runs one over the operational server"
+    )
+    artifacts: str | None = Field(None, description="where models and pictures lie: a path or an object store; without it <home>/mlflow")
+    keep: int = Field(20, ge=2, description="how many versions of a model are kept, beside the one that is used")
+
+
+class ModelSettings(_Section):
+    """When models are scored and trained again."""
+
+    every: timedelta = Field(
+        timedelta(minutes=10), description="how often is looked whether scores are out of date, or outcomes have drifted"
+    )
+
+
 class PortSettings(_Section):
     """Where `pilothouse up` listens on loopback. A taken port is replaced by a free one, and says so."""
 
     dagster: int = Field(3000, ge=0, le=65535, description="of the Dagster UI")
+    mlflow: int = Field(5000, ge=0, le=65535, description="of the MLflow UI")
 
 
 class SandboxSettings(_Section):
@@ -122,6 +141,8 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     lake: LakeSettings = LakeSettings()
     tables: TableSettings = TableSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    models: ModelSettings = ModelSettings()
     ports: PortSettings = PortSettings()
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
