@@ -51,7 +51,11 @@ class AdditiveClassifier:
         counts = {"rows_trained": parts.train.height, "rows_calibrated": parts.calibrate.height, "rows_held_out": parts.hold_out.height}
         importance = _importance(card, parts.hold_out)
         return Fitted(
-            card={**card.as_json(), "seen": _distributions(model, card, parts)},
+            card={
+                **card.as_json(),
+                "seen": _distributions(model, card, parts),
+                "known_until": str(tables[model.features.table][model.features.as_of].max()),
+            },
             estimator=estimator,
             example=as_pandas(model.features.columns, parts.hold_out.head(5)),
             seen_until=parts.seen_until,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -100,3 +100,27 @@ def _axes(title: str, across: str, up: str) -> Iterator[tuple[Figure, Any]]:
     axes.set_ylabel(up, color=_INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=_INK, labelsize=9)
+
+
+def outlook(rows: Sequence[tuple[Any, float, float, float, float]]) -> Figure:
+    """What came in each week, against what was expected of it two weeks before."""
+    with _axes("Cash in, as foretold two weeks ahead", "", "million euros a week") as (figure, axes):
+        days = [row[0] for row in rows]
+        expected, low, high, came = (np.array([row[place] for row in rows]) / 1e6 for place in range(1, 5))
+        axes.fill_between(days, low, high, color=_PALE, label="in four of five weeks")
+        axes.plot(days, expected, color=_BLUE, linewidth=1.8, label="expected")
+        axes.plot(days, came, "o", color=_INK, markersize=4, label="came")
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False, loc="lower left", fontsize=9)
+        figure.autofmt_xdate(rotation=30)
+    return figure
+
+
+def errors(ours: Mapping[str, float], naive: Mapping[str, float]) -> Figure:
+    """The mean error of each series, as a share of the error of whoever repeats the season."""
+    with _axes("Error against repeating the last four weeks", "share of that error", "") as (figure, axes):
+        names = sorted(ours, key=lambda name: ours[name] / max(naive[name], 1.0), reverse=True)
+        axes.barh(names, [ours[name] / max(naive[name], 1.0) for name in names], color=_BLUE, height=0.6)
+        axes.axvline(1, color=_GREY, linestyle="--", linewidth=1)
+        _in_percent(axes.xaxis)
+    return figure
