@@ -19,7 +19,7 @@ from pilothouse.kernel.errors import ConfigError, DataRejected
 from pilothouse.kernel.log import correlated
 from pilothouse.tables.building import Made
 
-_SILENTLY = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the terminal shows a board, not events
+SILENTLY = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the terminal shows a board, not events
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def sync(dagster_home: Path, source: str, streams: Sequence[str], listener: List
             asset_selection=selection,
             raise_on_error=False,
             tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
-            run_config=_SILENTLY,
+            run_config=SILENTLY,
         )
     return Outcome(tuple(loads), tuple(_failures(result, source)))
 
@@ -78,10 +78,10 @@ def build(dagster_home: Path, tables: Sequence[str], listener: Listener[Made], *
             asset_selection=[asset_key(table) for table in tables] or None,
             raise_on_error=False,
             tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
-            run_config={**_SILENTLY, "ops": {TABLES_OP: {"config": {"full": full, "learn": learn}}}},
+            run_config={**SILENTLY, "ops": {TABLES_OP: {"config": {"full": full, "learn": learn}}}},
         )
     if not result.success and not any(made.reason for made in done):
-        raise DataRejected("\n".join(_reasons(result)), hint="the run in the Dagster UI shows more")
+        raise DataRejected("\n".join(reasons(result)), hint="the run in the Dagster UI shows more")
     return done
 
 
@@ -96,10 +96,10 @@ def instance(home: Path) -> dg.DagsterInstance:
 def _failures(result: dg.ExecuteInProcessResult, source: str) -> list[Failed]:
     steps = [str(event.step_key) for event in result.all_events if event.is_step_failure]
     streams = (step.removeprefix("raw__").replace(f"{source}__", f"{source}/", 1) for step in steps)
-    return [Failed(stream, reason) for stream, reason in zip(streams, _reasons(result), strict=True)]
+    return [Failed(stream, reason) for stream, reason in zip(streams, reasons(result), strict=True)]
 
 
-def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
+def reasons(result: dg.ExecuteInProcessResult) -> list[str]:
     """Why each failed step failed."""
     reasons = []
     for event in result.all_events:
