@@ -133,8 +133,8 @@ def documents(draw: st.DrawFn) -> TreeFile:
         cases = []
         for _ in range(draw(st.integers(1, 3))):
             several = draw(st.integers(1, 5)) == 1
-            alternatives = draw(st.lists(conditions(names), min_size=2, max_size=2) if several else st.just([]))
-            when: Any = alternatives or draw(conditions(names))
+            alternatives: st.SearchStrategy[Any] = st.lists(conditions(names), min_size=2, max_size=2) if several else conditions(names)
+            when = draw(alternatives)
             cases.append({"when": when, "then": draw(st.sampled_from(later))})
         nodes[f"node{number}"] = {"cases": cases, "otherwise": draw(st.one_of(st.sampled_from(later), st.none()))}
     return TreeFile.model_validate(
