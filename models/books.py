@@ -15,7 +15,7 @@ def books_of(model: Model, tables: Tables, series: str, fewest: int) -> Books:
     invoices, payments = tables[model.features.table], tables[model.target.table]
     orders, firms = (tables[name] for name in model.beside)
     named = firms.select("firm_id", pl.col(series).fill_null(OTHERS).alias("series"))
-    weeks = max((payments["paid_on"].max() - payments["paid_on"].min()).days / 7, 1.0)  # type: ignore[operator, union-attr]
+    weeks = max(payments["paid_on"].n_unique() / 7, 1.0)
     counted = payments.join(named, on="firm_id", how="left")["series"].fill_null(OTHERS).value_counts()
     common = sorted(counted.filter((pl.col("count") / weeks >= fewest) & (pl.col("series") != OTHERS))["series"])
     named = named.with_columns(pl.when(pl.col("series").is_in(common)).then("series").otherwise(pl.lit(OTHERS)).alias("series"))
@@ -27,7 +27,7 @@ def books_of(model: Model, tables: Tables, series: str, fewest: int) -> Books:
         .sort("invoice_id")
     )
     net = billed.join(orders.select("order_id", pl.col("net_amount_eur").cast(pl.Float64)), on="order_id")
-    gross = float(net["owed_eur"].sum() / max(net["net_amount_eur"].sum(), 1.0))
+    gross = float(net["owed_eur"].sum()) / max(float(net["net_amount_eur"].sum()), 1.0)
     placed = (
         orders.join(billed.group_by("order_id").agg(pl.col("invoiced_on").min()), on="order_id", how="left")
         .select(
@@ -41,6 +41,8 @@ def books_of(model: Model, tables: Tables, series: str, fewest: int) -> Books:
         .sort("order_id")
     )
     paid = payments.select("firm_id", "paid_on", pl.col("amount_eur").cast(pl.Float64).fill_null(0.0)).sort("paid_on")
-    parts = [frame.join(named, on="firm_id", how="left").with_columns(pl.col("series").fill_null(OTHERS)) for frame in (billed, placed, paid)]
-    names = [name for name in (*common, OTHERS) if not parts[2].filter(pl.col("series") == name).is_empty()]
-    return Books(*parts, (TOTAL, *names))
+    bills, sold, cash = (
+        frame.join(named, on="firm_id", how="left").with_columns(pl.col("series").fill_null(OTHERS)) for frame in (billed, placed, paid)
+    )
+    names = [name for name in (*common, OTHERS) if not cash.filter(pl.col("series") == name).is_empty()]
+    return Books(bills, sold, cash, (TOTAL, *names))

@@ -81,11 +81,17 @@ class Outlook:
         found: Floats = self.of_open + self.of_ordered + self.of_new
         return found
 
+    def times(self, level: float) -> Outlook:
+        """The same where so much of it comes."""
+        return Outlook(self.series, self.of_open * level, self.of_ordered * level, self.of_new * level, self.variance * level**2)
+
 
 def rates(books: Books, until: date) -> tuple[Rates, Any, Any]:
     """What was to be learned by a day; and the pipeline for MLflow, with rows as it takes them."""
     card, fitted, rows = learned(days_at_risk(books.invoices, until))
-    placed = books.orders.filter((pl.col("ordered_on") <= until - timedelta(days=_SLOWEST)) & (pl.col("ordered_on") > until - timedelta(days=200)))
+    placed = books.orders.filter(
+        (pl.col("ordered_on") <= until - timedelta(days=_SLOWEST)) & (pl.col("ordered_on") > until - timedelta(days=200))
+    )
     lag = (placed["invoiced_on"] - placed["ordered_on"]).dt.total_days().drop_nulls().to_numpy()
     counts = np.bincount(np.clip(lag, 0, _SLOWEST), minlength=_SLOWEST + 1) / max(placed.height, 1)
     return Rates(card, tuple(counts.tolist())), fitted, rows
@@ -109,7 +115,10 @@ def outlooks(books: Books, learnt: Rates, today: date, weeks: int) -> list[Outlo
 
     found = []
     for series in books.series:
-        mine = [frame["series"].to_numpy() == series if series != TOTAL else np.ones(frame.height, bool) for frame in (still_open, waiting, recent)]
+        mine = [
+            frame["series"].to_numpy() == series if series != TOTAL else np.ones(frame.height, bool)
+            for frame in (still_open, waiting, recent)
+        ]
         open_owed, waiting_owed = still_open["owed_eur"].to_numpy()[mine[0]], waiting["owed_eur"].to_numpy()[mine[1]]
         coming, spread = _still_to_come(recent.filter(pl.Series(mine[2])), curves, days)
         open_mine, waiting_mine = open_chance[mine[0]], waiting_chance[mine[1]]
@@ -122,11 +131,13 @@ def actual(books: Books, today: date, weeks: int) -> dict[str, Floats]:
     """What came in each of the weeks after a day (before it, where the number is negative), oldest first; by series."""
     start = today + timedelta(days=1 + min(weeks, 0) * WEEK)
     count = abs(weeks)
-    rows = books.payments.with_columns(((pl.col("paid_on") - start).dt.total_days() // WEEK).alias("_week")).filter(pl.col("_week").is_between(0, count - 1))
-    found = {}
+    rows = books.payments.with_columns(((pl.col("paid_on") - start).dt.total_days() // WEEK).alias("_week")).filter(
+        pl.col("_week").is_between(0, count - 1)
+    )
+    found: dict[str, Floats] = {}
     for series in books.series:
         mine = rows if series == TOTAL else rows.filter(pl.col("series") == series)
-        found[series] = np.bincount(mine["_week"].to_numpy(), weights=mine["amount_eur"].to_numpy(), minlength=count)
+        found[series] = np.bincount(mine["_week"].to_numpy(), weights=mine["amount_eur"].to_numpy(), minlength=count).astype(np.float64)
     return found
 
 
@@ -177,7 +188,9 @@ def _one_waiting(learnt: Rates, key: tuple[int, int], days: int) -> Floats:
 def _still_to_come(recent: pl.DataFrame, curves: Mapping[int, Floats], days: int) -> tuple[Floats, Floats]:
     """Expected cash by week of orders that come as they did, and the variance of their sum."""
     daily, squares = np.zeros(days), np.zeros(days)
-    for term, amount, square in recent.group_by("terms").agg(pl.col("owed_eur").sum(), (pl.col("owed_eur") ** 2).sum().alias("_square")).iter_rows():
+    for term, amount, square in (
+        recent.group_by("terms").agg(pl.col("owed_eur").sum(), (pl.col("owed_eur") ** 2).sum().alias("_square")).iter_rows()
+    ):
         paid = curves[term]
         reach = np.cumsum(paid[:days])  # on a day ahead, those placed on each day before it
         daily += amount / _RECENT * reach

@@ -1,12 +1,14 @@
 """The kind of model that foretells cash: expected payments a week and series, with an interval that holds as often as it says.
 
 It is judged as it will be used: rates learned up to a day, then one outlook a week from that day on, each by what was known at its end,
-against what came. Intervals take their width from how far earlier outlooks were off, measured in standard deviations of their own.
+against what came. Level and width are corrected by how earlier outlooks turned out, measured in standard deviations of their own, so
+that an interval goes on to hold where firms begin to pay slower.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
     from models.cash import Books, Outlook, Rates
 
 SEASON: Final = 4  # weeks: firms that pay once a month do so every four or five; a year has not been seen twice
+_TOTAL: Final = "total"
+_WEEK: Final = 7
+_LEVEL: Final = 8  # weeks whose outcome corrects the next outlook
+_FEWEST: Final = 100  # outcomes from which the width of an interval can be told
+_NORMAL: Final = 1.2816  # before that, the one of a normal distribution
 _WARM_UP: Final = timedelta(weeks=16)  # of history before the first outlook that anything is learned from
 
 
@@ -39,7 +46,7 @@ class CashForecast:
         return "forecast"
 
     def fit(self, model: Model, tables: Tables) -> Fitted:
-        """Learn rates up to a day, the interval's width from outlooks before it, and judge both by those after it."""
+        """Learn rates by a day, and judge the outlooks from then on."""
         from models import plots
         from models.cash import rates
 
@@ -49,22 +56,14 @@ class CashForecast:
         if seen_until - timedelta(weeks=self.weeks) < books.first_day + _WARM_UP:
             raise ModelError(f"{model.name}: {days} days of history, and it takes a year", hint="sync more of the past")
         learnt, estimator, example = rates(books, seen_until)
-        before = list(self._looks(books, learnt, books.first_day + _WARM_UP, seen_until))
-        off = [miss for look in before for miss in look.deviations(seen_until)]
-        low, high = _quantile(off, (1 - self.coverage) / 2), _quantile(off, (1 + self.coverage) / 2)
-        card = {**learnt.as_json(), "interval": [low, high], "series": list(books.series), "known_until": books.last_day.isoformat()}
-        after = list(self._looks(books, learnt, seen_until, books.last_day))
-        judged = judge(after, books.series, (low, high))
+        judged = self._judged(books, learnt, seen_until)
         return Fitted(
-            card=card,
+            card={**learnt.as_json(), "series": list(books.series), "known_until": books.last_day.isoformat()},
             estimator=estimator,
             example=example.head(5),
             seen_until=seen_until,
             metrics=judged.metrics(),
-            figures={
-                "forecast": partial(plots.outlook, judged.drawn(after)),
-                "errors": partial(plots.errors, judged.errors, judged.seasonal),
-            },
+            figures={"forecast": partial(plots.outlook, judged.drawn), "errors": partial(plots.errors, judged.errors, judged.seasonal)},
         )
 
     def compare(self, model: Model, tables: Tables, candidate: Card, incumbent: Card, since: date) -> Compared | None:
@@ -72,37 +71,37 @@ class CashForecast:
         from models.cash import Rates
 
         books = self._books(model, tables)
-        found = []
-        for card in (candidate, incumbent):
-            looks = list(self._looks(books, Rates.from_json(card), since, books.last_day))
-            if sum(len(look.came) for look in looks) < self.weeks:
-                return None
-            low, high = card["interval"]
-            found.append(judge(looks, tuple(card["series"]), (low, high)).metrics())
+        if books.last_day < since + timedelta(weeks=self.weeks):
+            return None
+        found = [self._judged(books, Rates.from_json(card), since).metrics() for card in (candidate, incumbent)]
         return Compared(since, books.last_day, int(found[0]["weeks_judged"]), *found)
 
     def score(self, model: Model, tables: Tables, card: Card) -> pl.DataFrame:
         """The weeks ahead of the newest day, by series."""
         import polars as pl
 
-        from models.cash import WEEK, Rates, outlooks
+        from models.cash import Rates, outlooks
 
-        books = self._books(model, tables)
-        low, high = card["interval"]
+        books, learnt = self._books(model, tables), Rates.from_json(card)
+        today = books.last_day
+        earliest = today - timedelta(weeks=max((today - books.first_day - _WARM_UP).days, 0) // _WEEK)  # so that their weeks end today
+        track = Track(self._looks(books, learnt, earliest, today), self.coverage)
+        low, high = track.interval(today)
         rows = []
-        for look in outlooks(books, Rates.from_json(card), books.last_day, self.weeks):
+        for each in outlooks(books, learnt, today, self.weeks):
+            look = each.times(track.level(today))
             wide = look.variance**0.5
             for week in range(self.weeks):
-                first = books.last_day + timedelta(days=1 + week * WEEK)
+                first = today + timedelta(days=1 + week * _WEEK)
                 expected = float(look.expected[week])
                 rows.append(
                     {
                         "series": look.series,
                         "week_from": first,
-                        "week_to": first + timedelta(days=WEEK - 1),
+                        "week_to": first + timedelta(days=_WEEK - 1),
                         "expected_eur": round(expected, 2),
-                        "low_eur": round(max(expected + low * wide[week], 0.0), 2),
-                        "high_eur": round(max(expected + high * wide[week], 0.0), 2),
+                        "low_eur": round(max(expected + low * float(wide[week]), 0.0), 2),
+                        "high_eur": round(max(expected + high * float(wide[week]), 0.0), 2),
                         "of_open_invoices_eur": round(float(look.of_open[week]), 2),
                         "of_orders_not_billed_eur": round(float(look.of_ordered[week]), 2),
                         "of_orders_to_come_eur": round(float(look.of_new[week]), 2),
@@ -127,17 +126,23 @@ class CashForecast:
 
         return books_of(model, tables, self.series, self.fewest)
 
+    def _judged(self, books: Books, learnt: Rates, since: date) -> Judged:
+        """Every outlook from a day on, each as it would have been given on its day."""
+        warm = since - timedelta(weeks=(since - books.first_day - _WARM_UP).days // _WEEK)
+        looks = list(self._looks(books, learnt, warm, books.last_day))
+        return judge(Track(looks, self.coverage), [look for look in looks if look.today >= since], books.series)
+
     def _looks(self, books: Books, learnt: Rates, since: date, until: date) -> Iterator[Look]:
         """An outlook a week, with what came of it as far as that is known by a day."""
-        from models.cash import WEEK, actual, outlooks
+        from models.cash import actual, outlooks
 
         today = since
-        while today + timedelta(days=WEEK) <= until:
-            known = min(self.weeks, (until - today).days // WEEK)
+        while today + timedelta(days=_WEEK) <= until:
+            known = min(self.weeks, (until - today).days // _WEEK)
             came, before = actual(books, today, known), actual(books, today, -SEASON)
             for each in outlooks(books, learnt, today, self.weeks):
                 yield Look(today, each, came[each.series].tolist(), before[each.series].tolist())
-            today += timedelta(days=WEEK)
+            today += timedelta(days=_WEEK)
 
 
 @dataclass(frozen=True)
@@ -149,18 +154,53 @@ class Look:
     came: list[float]
     before: list[float]
 
-    def deviations(self, until: date) -> list[float]:
-        """How far off it was, in standard deviations of its own, in weeks that had ended by a day."""
-        weeks = min(len(self.came), (until - self.today).days // 7)
-        return [
-            (self.came[week] - float(self.outlook.expected[week])) / max(float(self.outlook.variance[week]) ** 0.5, 1.0) for week in range(weeks)
-        ]
+    def ended(self, until: date) -> int:
+        """How many of its weeks had ended by a day."""
+        return max(min(len(self.came), (until - self.today).days // _WEEK), 0)
 
-    def errors(self) -> tuple[list[float], list[float], list[float]]:
+    def deviation(self, week: int, level: float) -> float:
+        """How far off it was in a week, in standard deviations of its own."""
+        look = self.outlook.times(level)
+        wide = max(math.sqrt(float(look.variance[week])), 1.0)
+        return (self.came[week] - float(look.expected[week])) / wide
+
+    def errors(self, level: float) -> tuple[list[float], list[float], list[float]]:
         """Absolute errors of the outlook, of the same week of the season before, and of the last week."""
-        ours = [abs(came - float(self.outlook.expected[week])) for week, came in enumerate(self.came)]
+        ours = [abs(came - level * float(self.outlook.expected[week])) for week, came in enumerate(self.came)]
         seasonal = [abs(came - self.before[week % SEASON]) for week, came in enumerate(self.came)]
         return ours, seasonal, [abs(came - self.before[-1]) for came in self.came]
+
+
+class Track:
+    """How earlier outlooks turned out: what a day's own is corrected by, and how wide its interval must be. Nothing of a week is
+    used before it has ended."""
+
+    def __init__(self, looks: Iterable[Look], coverage: float) -> None:
+        self._looks = list(looks)
+        self._coverage = coverage
+        self._levels: dict[date, float] = {}
+
+    def level(self, today: date) -> float:
+        """What came against what was expected, in all, in the last weeks: firms that all pay slower than they did are seen in it."""
+        if today not in self._levels:
+            came, expected = 0.0, 0.0
+            for look in self._looks:
+                if look.outlook.series == _TOTAL:
+                    for week in range(max(look.ended(today - timedelta(weeks=_LEVEL)), 0), look.ended(today)):
+                        came += look.came[week]
+                        expected += float(look.outlook.expected[week])
+            self._levels[today] = came / expected if expected else 1.0
+        return self._levels[today]
+
+    def interval(self, today: date) -> tuple[float, float]:
+        """How many standard deviations an outlook of this day lies too low and too high, so often as the coverage says."""
+        import numpy as np
+
+        off = [look.deviation(week, self.level(look.today)) for look in self._looks for week in range(look.ended(today))]
+        if len(off) < _FEWEST:
+            return -_NORMAL, _NORMAL
+        low, high = np.quantile(off, [(1 - self._coverage) / 2, (1 + self._coverage) / 2])
+        return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -172,7 +212,7 @@ class Judged:
     naive: Mapping[str, float]
     coverage: float
     weeks: int
-    interval: tuple[float, float]
+    drawn: Sequence[tuple[date, float, float, float, float]]  # the total two weeks ahead: day, expected, low, high, came
 
     def metrics(self) -> dict[str, float]:
         """What is kept of a version. `scaled_error` is what candidates are compared by: 1 is no better than repeating the season."""
@@ -186,32 +226,22 @@ class Judged:
             **{f"against_last_week_{name}": self.errors[name] / max(self.naive[name], 1.0) for name in self.errors},
         }
 
-    def drawn(self, looks: Sequence[Look]) -> list[tuple[date, float, float, float, float]]:
-        """The total as it was foretold two weeks ahead: day, expected, low, high, came."""
-        low, high = self.interval
-        rows = []
-        for look in looks:
-            if look.outlook.series == "total" and len(look.came) > 1:
-                expected, wide = float(look.outlook.expected[1]), float(look.outlook.variance[1]) ** 0.5
-                rows.append((look.today + timedelta(days=14), expected, expected + low * wide, expected + high * wide, look.came[1]))
-        return rows
 
-
-def judge(looks: Sequence[Look], series: Sequence[str], interval: tuple[float, float]) -> Judged:
-    """All outlooks of each series together."""
+def judge(track: Track, looks: Sequence[Look], series: Sequence[str]) -> Judged:
+    """Outlooks of each series together, each as it would have been given on its day."""
     import numpy as np
 
-    low, high = interval
-    errors, seasonal, naive, inside = {}, {}, {}, []
+    intervals = {today: track.interval(today) for today in {look.today for look in looks}}
+    errors, seasonal, naive, inside, drawn = {}, {}, {}, [], []
     for name in series:
         mine = [look for look in looks if look.outlook.series == name]
-        columns = [np.concatenate(parts) for parts in zip(*(look.errors() for look in mine), strict=True)]
+        columns = [np.concatenate(parts) for parts in zip(*(look.errors(track.level(look.today)) for look in mine), strict=True)]
         errors[name], seasonal[name], naive[name] = (float(np.mean(column)) for column in columns)
-        inside += [low <= miss <= high for look in mine for miss in look.deviations(date.max)]
-    return Judged(errors, seasonal, naive, float(np.mean(inside)), len(inside), interval)
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    import numpy as np
-
-    return float(np.quantile(values, share))
+        for look in mine:
+            (low, high), level = intervals[look.today], track.level(look.today)
+            inside += [low <= look.deviation(week, level) <= high for week in range(len(look.came))]
+            if name == _TOTAL and len(look.came) > 1:
+                told = look.outlook.times(level)
+                expected, wide = float(told.expected[1]), float(told.variance[1]) ** 0.5
+                drawn.append((look.today + timedelta(days=14), expected, expected + low * wide, expected + high * wide, look.came[1]))
+    return Judged(errors, seasonal, naive, float(np.mean(inside)), len(inside), drawn)

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from models.additive.card import AdditiveCard, Floats, probability
+from models.additive.card import AdditiveCard, Floats, Line, probability
 from models.model import Number
 
 USUAL: Final = "days_after_usual"
@@ -73,7 +73,8 @@ def days_at_risk(invoices: pl.DataFrame, until: date) -> pl.DataFrame:
         .with_columns(last.alias("_last"))
         .filter(pl.col("_last") > pl.col("invoiced_on"))
         .with_columns(
-            (pl.col("invoiced_on") - pl.col("due_on")).dt.total_days().alias("_from"), (pl.col("_last") - pl.col("due_on")).dt.total_days().alias("_to")
+            (pl.col("invoiced_on") - pl.col("due_on")).dt.total_days().alias("_from"),
+            (pl.col("_last") - pl.col("due_on")).dt.total_days().alias("_to"),
         )
         .with_columns((pl.col("paid_on").is_not_null() & (pl.col("paid_on") <= pl.col("_last"))).alias("_paid"))
     )
@@ -103,11 +104,11 @@ def chances(card: AdditiveCard, age: Floats, usual: Floats, late: Floats, days: 
     """For invoices open today, the chance that each is paid on each of the next days; what is left of one is later, or never."""
     ahead = np.arange(1, days + 1)
     after_due = np.minimum(age[:, None] + ahead, OLDEST)
-    lines = {each.name: each for each in card.features}
+    lines = {each.name: each for each in card.features if isinstance(each, Line)}
     log_odds = np.full(after_due.shape, card.base)
-    log_odds += lines[USUAL].parts(after_due - usual[:, None])  # type: ignore[arg-type]
-    log_odds += lines[DUE].parts(after_due)  # type: ignore[arg-type]
-    log_odds += lines[LATE].parts(np.broadcast_to(late[:, None], after_due.shape))  # type: ignore[arg-type]
+    log_odds += lines[USUAL].parts(after_due - usual[:, None])
+    log_odds += lines[DUE].parts(after_due)
+    log_odds += lines[LATE].parts(np.broadcast_to(late[:, None], after_due.shape))
     paid_today = probability(log_odds)
     open_before = np.cumprod(np.hstack([np.ones((len(age), 1)), 1.0 - paid_today[:, :-1]]), axis=1)
     found: NDArray[np.float64] = open_before * paid_today

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from models.model import Model
     from models.scoring import Score
     from models.stress import Stressed
-    from models.training import Trained
     from models.versions import Version
 
 app = typer.Typer(name="model", help="Models: list, train, show, score, stress, promote.", no_args_is_help=True)
@@ -54,19 +53,28 @@ def train(
 
     Example: pilothouse model train late_payment_risk
     """
-    from models.scoring import score_table
+    from models.training import read_tables
+    from models.versions import VersionTable
+    from orchestration.syncing import train as run
 
-    told = []
     with open_platform() as platform:
-        for model in [platform.model(name) for name in names or platform.models]:
-            trained = platform.trainer.train(model, dict(map(pinned, at or ())))
-            scored = score_table(platform.lake, model)
-            told.append(_trained_as_json(trained) | {"scored": scored.rows})
-            if not json_output:
-                _tell_trained(trained)
-                console.print(f"  {scored.rows:,} rows of {model.scores} by version {scored.version.version}")
+        models = [platform.model(name) for name in names or platform.models]
+        pins, home = dict(map(pinned, at or ())), platform.settings.home / "dagster"
+        if strange := sorted(set(pins) - {table for model in models for table in model.tables}):
+            raise ConfigError(
+                f"{strange[0]} is not read by {', '.join(model.name for model in models)}",
+                hint=f"{models[0].name} reads {', '.join(models[0].tables)}",
+            )
+        for model in models:
+            read_tables(platform.lake, model, {name: version for name, version in pins.items() if name in model.tables})
+        before = {model.name: _newest(VersionTable(platform.lake, model).all()) for model in models}
+        run(home, [model.name for model in models], pins)
+        trained = {model.name: VersionTable(platform.lake, model).all() for model in models}
     if json_output:
-        print_json(told)
+        print_json([{"model": name, "new": _newest(all_) != before[name], **_version_as_json(all_[0])} for name, all_ in trained.items()])
+        return
+    for name, versions in trained.items():
+        _tell_trained(name, versions[0], new=_newest(versions) != before[name])
 
 
 @app.command()
@@ -242,21 +250,14 @@ def _version_as_json(version: Version) -> dict[str, Any]:
     return {name: value for name, value in vars(version).items() if name != "card"}
 
 
-def _trained_as_json(trained: Trained) -> dict[str, Any]:
-    return {
-        "model": trained.model.name,
-        "new": trained.fitted is not None,
-        "promoted": trained.promoted,
-        **_version_as_json(trained.version),
-    }
+def _newest(versions: list[Version]) -> int:
+    return versions[0].version if versions else 0
 
 
-def _tell_trained(trained: Trained) -> None:
-    version = trained.version
-    how = "" if trained.fitted else " (trained before, on the same tables)"
-    console.print(f"[bold]{trained.model.name}[/] version {version.version}{how}: {escape(version.verdict)}", soft_wrap=True)
-    shown = ", ".join(f"{name} {value:.4g}" for name, value in version.metrics.items())
-    console.print(f"  {shown}", soft_wrap=True)
+def _tell_trained(name: str, version: Version, *, new: bool) -> None:
+    how = "" if new else " (nothing new to learn from)"
+    console.print(f"[bold]{name}[/] version {version.version}{how}: {escape(version.verdict)}", soft_wrap=True)
+    console.print("  " + ", ".join(f"{figure} {value:.4g}" for figure, value in version.metrics.items()), soft_wrap=True)
 
 
 def _tell_score(model: Model, key: list[str], found: Score, *, as_json: bool) -> None:
