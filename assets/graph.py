@@ -50,6 +50,7 @@ def graph_assets(ontology: Ontology) -> dg.AssetsDefinition:
         name=OP,
         specs=[_spec(each, ontology) for each in ontology.types],
         check_specs=[check for each in ontology.types for check in _checks(each)],
+        can_subset=True,  # or each run would have to check every type, also those without news
     )
     def graph(
         context: dg.AssetExecutionContext,
@@ -62,7 +63,7 @@ def graph_assets(ontology: Ontology) -> dg.AssetsDefinition:
             loader, found = load_graph(platform.platform, rebuild=config.rebuild)
             for loaded in found:
                 GRAPH.tell(loaded.type.name, loaded)
-                if loaded.news:
+                if loaded.news and graph_key(loaded.type) in context.selected_asset_keys:
                     context.log.info(f"{loaded.type.name}: {loaded.created} new, {loaded.changed} changed, {loaded.deleted} gone")
                     yield _materialized(loader, loaded)
 
