@@ -102,7 +102,7 @@ def _checks(each: NodeType | EdgeType) -> Iterator[dg.AssetCheckSpec]:
 
 def _materialized(loader: "Loader", loaded: "Loaded") -> dg.MaterializeResult:  # type: ignore[type-arg]
     from assets.display import version_vector
-    from graph.notes import pinned
+    from graph.notes import Summary
     from pilothouse.kernel.versions import Versions
 
     census, key = loader.census(loaded.type), graph_key(loaded.type)
@@ -123,7 +123,7 @@ def _materialized(loader: "Loader", loaded: "Loaded") -> dg.MaterializeResult:  
             "changed": loaded.changed,
             "deleted": loaded.deleted,
             "mart_version": int(loaded.mart.version),
-            "versions": version_vector(Versions((loaded.mart,), (pinned(loader.notes()),))),
+            "versions": version_vector(Versions((loaded.mart,), (Summary.of(loader.notes()).pinned(),))),
         },
         check_results=results,
     )

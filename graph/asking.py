@@ -9,7 +9,7 @@ from typing import Any
 
 from graph.dump import Moment
 from graph.kinds import EdgeType, NodeType, Ontology
-from graph.notes import Note, Notes, pinned
+from graph.notes import Notes
 from graph.queries import Query, called
 from graph.rewinding import KNOWN, VALID, rewound
 from graph.store import Graph
@@ -171,22 +171,16 @@ class Asking:
     def _noted(self, moment: Moment) -> datetime | None:
         """Write the read down. The moment until which things were known, unless that is all that is known: what nothing came after is
         asked as it is now. GraphError where the graph knows nothing of a moment."""
-        notes = Notes(self._graph).all()
-        if not notes:
+        loaded = Notes(self._graph).summary()
+        if loaded is None:
             raise GraphError("the graph is empty", hint="`pilothouse graph load` fills it from the marts")
-        note_read(pinned(notes, valid=moment.valid, known=moment.known))
-        self._refuse_before(notes, moment)
-        latest = max(note.known for note in notes.values())
-        return moment.known if moment.known is not None and moment.known < latest else None
-
-    @staticmethod
-    def _refuse_before(notes: Mapping[str, Note], moment: Moment) -> None:
-        since = min(note.since for note in notes.values())
-        if moment.known is not None and moment.known < since:
+        note_read(loaded.pinned(valid=moment.valid, known=moment.known))
+        if moment.known is not None and moment.known < loaded.since:
             raise GraphError(
-                f"nothing is known as of {moment.known.isoformat()}: the graph begins at {since.isoformat()}",
+                f"nothing is known as of {moment.known.isoformat()}: the graph begins at {loaded.since.isoformat()}",
                 hint="ask for a later moment; what tables said before, `pilothouse query --as-of` tells",
             )
+        return moment.known if moment.known is not None and moment.known < loaded.known else None
 
 
 def _then(moment: Moment) -> str:
