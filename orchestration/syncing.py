@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from assets.progress import LOADS, TABLES, Listener
 from assets.resource import CORRELATION_TAG
 from assets.tables import NAME as TABLES_OP
 from assets.tables import asset_key
+from orchestration.models import TRAIN as TRAIN_JOB
 from orchestration.tables import JOB as BUILD_JOB
-from pilothouse.kernel.errors import ConfigError, DataRejected
+from pilothouse.kernel.errors import ConfigError, DataRejected, ModelError
 from pilothouse.kernel.log import correlated
 from pilothouse.tables.building import Made
 
@@ -83,6 +84,23 @@ def build(dagster_home: Path, tables: Sequence[str], listener: Listener[Made], *
     if not result.success and not any(made.reason for made in done):
         raise DataRejected("\n".join(reasons(result)), hint="the run in the Dagster UI shows more")
     return done
+
+
+def train(dagster_home: Path, models: Sequence[str], at: Mapping[str, int]) -> None:
+    """Train these models and score by what is used then, as one run of their job; ModelError says what failed."""
+    from orchestration.definitions import defs
+
+    with correlated() as correlation, instance(dagster_home) as where:
+        result = defs.resolve_job_def(TRAIN_JOB).execute_in_process(
+            instance=where,
+            asset_selection=[asset_key(table) for name in models for table in (f"model/{name}", f"scores/{name}")],
+            raise_on_error=False,
+            tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
+            run_config={**_SILENTLY, "ops": {f"model__{name}": {"config": {"at": dict(at)}} for name in models}},
+        )
+    if not result.success:
+        reason, _, hint = "\n".join(_reasons(result)).partition("\n  hint: ")
+        raise ModelError(reason, hint=hint or "the run in the Dagster UI shows more")
 
 
 def instance(home: Path) -> dg.DagsterInstance:

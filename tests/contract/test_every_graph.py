@@ -21,6 +21,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from graph.kinds import LOADED, PAST, Ontology
+from graph.schema import prepare
 from graph.store import Graph
 from pilothouse.kernel.errors import ConfigError, GraphError, GraphUnavailable
 from pilothouse.local.graph_server import GraphServer
@@ -112,6 +114,26 @@ def test_nodes_edges_and_paths_come_as_plain_values(graph: Graph) -> None:
         "p": [a, {"_type": "OWNS", "share": 0.5}, b, {"_type": "OWNS", "share": 1.0}, c],
         "m": {"both": [a, c]},
     }
+
+
+def test_constraints_and_indexes_are_those_that_the_ontology_declares(graph: Graph) -> None:
+    ontology = Ontology.declared()
+    for _ in range(2):  # what is there stays
+        prepare(graph, ontology)
+    kinds: dict[str, set[tuple[str, str]]] = {"CONSTRAINTS": set(), "INDEXES": set()}
+    for kind, found in kinds.items():
+        for entry in graph.read(f"SHOW {kind}"):
+            if entry["type"] != "LOOKUP":
+                (label,), (name,) = entry["labelsOrTypes"], entry["properties"]
+                found.add((label, name))
+    keys = {(label, "id") for label in ontology.nodes} | {(PAST, "_key"), (LOADED, "mart")}
+    assert kinds["CONSTRAINTS"] == keys
+    assert kinds["INDEXES"] == keys | {(node.label, name) for node in ontology.nodes.values() for name in node.indexed}
+    for label in ontology.nodes:
+        graph.write(f"CREATE (:{label} {{id: '1'}})")
+        with pytest.raises(GraphError, match="breaks a constraint"):
+            graph.write(f"CREATE (:{label} {{id: '1'}})")
+    assert count(graph) == len(ontology.nodes)
 
 
 READ_THAT_WRITE = (

@@ -121,7 +121,7 @@ def summary(project: Project) -> dict[str, Any]:
 def test_the_first_up_brings_every_stream(project: Project, summary: dict[str, Any]) -> None:
     assert len(summary["sync"]) == 18
     assert [each for each in summary["sync"] if "error" in each] == []
-    assert {part["name"] for part in summary["parts"]} == {"PostgreSQL", "graph", "sandbox", "Dagster UI"}
+    assert {part["name"] for part in summary["parts"]} == {"PostgreSQL", "graph", "sandbox", "Dagster UI", "MLflow"}
     project.lake_equals_its_sources()
 
 
