@@ -8,11 +8,10 @@ import dagster as dg
 
 from assets.analytics import OP
 from assets.progress import MEASURES, Listener
-from assets.resource import CORRELATION_TAG, PlatformResource
-from orchestration.syncing import SILENTLY, instance, reasons
+from assets.resource import PlatformResource
+from orchestration.by_hand import execute, refuse_failed
 from orchestration.tables import JOB as BUILD_JOB
 from pilothouse.kernel.errors import GraphError
-from pilothouse.kernel.log import correlated
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # exported nowhere else
@@ -55,22 +54,12 @@ def analytics_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") 
 
 def measure(dagster_home: Path, listener: "Listener[Measured]", *, anew: bool = False) -> "list[Measured]":
     """Compute graph analytics as one run of the job; GraphError tells why it could not."""
-    from orchestration.definitions import defs
-
     done: list[Measured] = []
 
     def hear(name: str, measured: "Measured") -> None:
         done.append(measured)
         listener(name, measured)
 
-    with correlated() as correlation, MEASURES.heard_by(hear), instance(dagster_home) as where:
-        result = defs.resolve_job_def(JOB).execute_in_process(
-            instance=where,
-            raise_on_error=False,
-            tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
-            run_config={**SILENTLY, "ops": {OP: {"config": {"anew": anew}}}},
-        )
-    if not result.success:
-        message, _, hint = "\n".join(reasons(result)).partition("\n  hint: ")
-        raise GraphError(message, hint=hint or "the run in the Dagster UI shows more")
+    with MEASURES.heard_by(hear):
+        refuse_failed(execute(dagster_home, JOB, ops={OP: {"anew": anew}}), GraphError)
     return done
