@@ -50,6 +50,7 @@ def graph_assets(ontology: Ontology) -> dg.AssetsDefinition:
         name=OP,
         specs=[_spec(each, ontology) for each in ontology.types],
         check_specs=[check for each in ontology.types for check in _checks(each)],
+        can_subset=True,  # or each run would have to check every type, also those without news
     )
     def graph(
         context: dg.AssetExecutionContext,
@@ -62,7 +63,7 @@ def graph_assets(ontology: Ontology) -> dg.AssetsDefinition:
             loader, found = load_graph(platform.platform, rebuild=config.rebuild)
             for loaded in found:
                 GRAPH.tell(loaded.type.name, loaded)
-                if loaded.news:
+                if loaded.news and graph_key(loaded.type) in context.selected_asset_keys:
                     context.log.info(f"{loaded.type.name}: {loaded.created} new, {loaded.changed} changed, {loaded.deleted} gone")
                     yield _materialized(loader, loaded)
 
@@ -101,7 +102,7 @@ def _checks(each: NodeType | EdgeType) -> Iterator[dg.AssetCheckSpec]:
 
 def _materialized(loader: "Loader", loaded: "Loaded") -> dg.MaterializeResult:  # type: ignore[type-arg]
     from assets.display import version_vector
-    from graph.notes import pinned
+    from graph.notes import Summary
     from pilothouse.kernel.versions import Versions
 
     census, key = loader.census(loaded.type), graph_key(loaded.type)
@@ -122,7 +123,7 @@ def _materialized(loader: "Loader", loaded: "Loaded") -> dg.MaterializeResult:  
             "changed": loaded.changed,
             "deleted": loaded.deleted,
             "mart_version": int(loaded.mart.version),
-            "versions": version_vector(Versions((loaded.mart,), (pinned(loader.notes()),))),
+            "versions": version_vector(Versions((loaded.mart,), (Summary.of(loader.notes()).pinned(),))),
         },
         check_results=results,
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from graph.dump import Moment
 from graph.kinds import EdgeType, NodeType, Ontology
-from graph.notes import Note, Notes, pinned
+from graph.notes import Notes
 from graph.queries import Query, called
 from graph.rewinding import KNOWN, VALID, rewound
 from graph.store import Graph
@@ -52,10 +52,10 @@ class Asking:
     def cypher(self, text: str, moment: Moment = NOW, **parameters: Any) -> list[dict[str, Any]]:
         """The answer of any query that reads. Of a moment, it is asked of what was known and held then (`graph.rewinding`)."""
         known = self._noted(moment)
+        moments = ({KNOWN: known} if known else {}) | ({VALID: moment.valid} if moment.valid else {})
         if moment == NOW:
             return self._graph.read(text, **parameters)
-        moments = {KNOWN: known} | ({VALID: moment.valid} if moment.valid else {})
-        return self._graph.read(rewound(text, valid=moment.valid is not None), **parameters, **moments)
+        return self._graph.read(rewound(text, known=known is not None, valid=moment.valid is not None), **parameters, **moments)
 
     def query(self, name: str | Query, moment: Moment = NOW, **parameters: Any) -> Sequence[dict[str, Any]]:
         """The answer of a query that has a name, held to what its head says."""
@@ -168,23 +168,19 @@ class Asking:
             return [(self._ontology.nodes[label], rest)]
         return [(node, named) for node in self._ontology.nodes.values()]
 
-    def _noted(self, moment: Moment) -> datetime:
-        """Write the read down; the moment until which things are known. GraphError where the graph knows nothing of a moment."""
-        notes = Notes(self._graph).all()
-        if not notes:
+    def _noted(self, moment: Moment) -> datetime | None:
+        """Write the read down. The moment until which things were known, unless that is all that is known: what nothing came after is
+        asked as it is now. GraphError where the graph knows nothing of a moment."""
+        loaded = Notes(self._graph).summary()
+        if loaded is None:
             raise GraphError("the graph is empty", hint="`pilothouse graph load` fills it from the marts")
-        note_read(pinned(notes, valid=moment.valid, known=moment.known))
-        self._refuse_before(notes, moment)
-        return moment.known or datetime.max.replace(tzinfo=UTC, microsecond=0)
-
-    @staticmethod
-    def _refuse_before(notes: Mapping[str, Note], moment: Moment) -> None:
-        since = min(note.since for note in notes.values())
-        if moment.known is not None and moment.known < since:
+        note_read(loaded.pinned(valid=moment.valid, known=moment.known))
+        if moment.known is not None and moment.known < loaded.since:
             raise GraphError(
-                f"nothing is known as of {moment.known.isoformat()}: the graph begins at {since.isoformat()}",
+                f"nothing is known as of {moment.known.isoformat()}: the graph begins at {loaded.since.isoformat()}",
                 hint="ask for a later moment; what tables said before, `pilothouse query --as-of` tells",
             )
+        return moment.known if moment.known is not None and moment.known < loaded.known else None
 
 
 def _then(moment: Moment) -> str:

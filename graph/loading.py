@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from graph.kinds import EdgeType, NodeType, Ontology
-from graph.notes import Note, Notes, pinned
+from graph.notes import Note, Notes, Summary
 from graph.rows import Changes, Ends, MartRows, opened
 from graph.schema import prepare
 from graph.store import Graph
@@ -142,7 +142,8 @@ class Loader:
         for place in range(max(map(len, steps.values()))):
             self._round([each[place] for each in steps.values() if place < len(each)], notes, counted, refused)
         write_measures(self._graph, self._lake, self.ontology, fresh={name for name, count in counted.items() if count.created})
-        note_written(pinned(notes))
+        if notes:
+            note_written(Summary.of(notes).pinned())
         if refused:
             raise DataRejected("\n".join(error.message for error in refused), hint=refused[0].hint)
         return [self._told(each, counted[each.name], notes[each.mart]) for each in self.ontology.types if each.mart in notes]
@@ -233,7 +234,7 @@ class Loader:
                 counted[edge.type] += self._put_edges(going[edge.mart], edge)
         told = [self._noted(each.step, notes.get(mart)) for mart, each in going.items()]
         if told:
-            self._notes.write(told)
+            self._notes.write(told, notes)
         notes |= {note.mart: note for note in told}
 
     def _noted(self, step: _Step, note: Note | None) -> Note:

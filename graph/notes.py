@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from graph.kinds import LOADED
 from graph.store import Graph
 from pilothouse.kernel.versions import Pinned
+
+_ALL = "*"  # the name of the node that sums all notes up
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,27 @@ class Note:
         }
 
 
+@dataclass(frozen=True)
+class Summary:
+    """All notes in three words, which every read of the graph asks for: they stand on one node of their own."""
+
+    since: datetime  # when what was loaded first was committed
+    known: datetime  # when what was loaded last was
+    digest: str  # of the versions of all marts
+
+    @classmethod
+    def of(cls, notes: Mapping[str, Note]) -> Summary:
+        """Of some notes."""
+        shown = json.dumps({mart: (note.identity, note.version) for mart, note in sorted(notes.items())})
+        digest = hashlib.sha256(shown.encode()).hexdigest()[:32]
+        return cls(min(note.since for note in notes.values()), max(note.known for note in notes.values()), digest)
+
+    def pinned(self, *, valid: datetime | None = None, known: datetime | None = None) -> Pinned:
+        """The graph as an entry of a version vector: as of when it was read, and what it was loaded from."""
+        told = f"known {(known or self.known).isoformat()}" + (f", valid {valid.isoformat()}" if valid else "")
+        return Pinned("graph", "graph", told, self.digest)
+
+
 class Notes:
     """The notes of a graph."""
 
@@ -51,18 +74,21 @@ class Notes:
 
     def all(self) -> dict[str, Note]:
         """By mart."""
-        rows = self._graph.read(f"MATCH (n:{LOADED}) RETURN properties(n) AS note ORDER BY n.mart")
+        rows = self._graph.read(f"MATCH (n:{LOADED}) WHERE n.mart <> $all RETURN properties(n) AS note ORDER BY n.mart", all=_ALL)
         found = (Note(**{**row["note"], "spans": tuple(map(tuple, json.loads(row["note"]["spans"])))}) for row in rows)
         return {note.mart: note for note in found}
 
-    def write(self, notes: Sequence[Note]) -> None:
-        """All of them, or none."""
-        self._graph.write(f"UNWIND $rows AS row MERGE (n:{LOADED} {{mart: row.mart}}) SET n = row", rows=[note.as_row() for note in notes])
+    def summary(self) -> Summary | None:
+        """All of them in short; None where nothing is loaded."""
+        rows = self._graph.read(
+            f"MATCH (n:{LOADED} {{mart: $all}}) RETURN n.since AS since, n.known AS known, n.digest AS digest", all=_ALL
+        )
+        return Summary(**rows[0]) if rows else None
 
-
-def pinned(notes: Mapping[str, Note], *, valid: datetime | None = None, known: datetime | None = None) -> Pinned:
-    """The graph as an entry of a version vector: as of when it was read, and by which versions of which tables."""
-    until = known or max((note.known for note in notes.values()), default=None)
-    told = f"known {until.isoformat() if until else 'nothing'}" + (f", valid {valid.isoformat()}" if valid else "")
-    shown = json.dumps({mart: (note.identity, note.version) for mart, note in sorted(notes.items())})
-    return Pinned("graph", "graph", told, hashlib.sha256(shown.encode()).hexdigest()[:32])
+    def write(self, notes: Sequence[Note], others: Mapping[str, Note]) -> None:
+        """These notes, and the summary of all with the others: all of it, or nothing."""
+        every = {**others, **{note.mart: note for note in notes}}
+        self._graph.write(
+            f"UNWIND $rows AS row MERGE (n:{LOADED} {{mart: row.mart}}) SET n = row",
+            rows=[*(note.as_row() for note in notes), {"mart": _ALL, **asdict(Summary.of(every))}],
+        )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from graph.kinds import SYNTHETIC, VALID_FROM, VALID_TO, EdgeType, End, NodeType
-from pilothouse.kernel.errors import DataRejected
+from pilothouse.kernel.errors import DataRejected, LakeError
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.duck import Scan, offer_store
 
@@ -100,14 +100,18 @@ class MartRows:
 
 @contextmanager
 def opened(lake: Lake, now: Scan, lost: Scan, gained: Scan) -> Iterator[MartRows]:
-    """The rows of a step: `now` is the version as a whole, `lost` and `gained` are the files that make the difference."""
+    """The rows of a step: `now` is the version as a whole, `lost` and `gained` are the files that make the difference. LakeError where
+    some of them are gone."""
     import duckdb
 
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         offer_store(connection, lake)
-        for name, scan in (("now", now), ("lost", lost), ("gained", gained)):
-            connection.execute(f"CREATE VIEW {name} AS {scan.sql}")
+        try:
+            for name, scan in (("now", now), ("lost", lost), ("gained", gained)):
+                connection.execute(f"CREATE VIEW {name} AS {scan.sql}")
+        except duckdb.Error as error:
+            raise LakeError(f"files of a version cannot be read: {error}", hint="it may have expired: read a later one") from error
         yield MartRows(connection)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,9 +20,11 @@ _ORDER: Final = frozenset({"ORDER", "SKIP", "LIMIT"})
 _OF_NOW: Final = frozenset({"LABELS", "ID", "ELEMENTID", "NODES", "STARTNODE", "ENDNODE", "SHORTESTPATH", "ALLSHORTESTPATHS"})
 
 
-def rewound(query: str, *, valid: bool = False) -> str:
-    """The query of what was known at `$_known` (and held at `$_valid`); ConfigError where it cannot be asked of the past."""
-    return _Rewriting(valid=valid).query(tokens(query), _Scope())
+def rewound(query: str, *, known: bool = True, valid: bool = False) -> str:
+    """The query of what was known at `$_known` (or is known now), and held at `$_valid`; ConfigError where it cannot be asked of that."""
+    some = tokens(query)
+    rewriting = _Rewriting if known else _OfNow
+    return rewriting(valid=valid, names=Counter(token.name for token in some)).query(some, _Scope())
 
 
 @dataclass
@@ -47,8 +50,9 @@ class _Matched:
 
 
 class _Rewriting:
-    def __init__(self, *, valid: bool) -> None:
+    def __init__(self, *, valid: bool, names: Counter[str]) -> None:
         self._valid = valid
+        self._names = names  # how often each stands in the query
         self._numbers = count(1)
 
     def query(self, some: Sequence[Token], scope: _Scope) -> str:
@@ -150,7 +154,10 @@ class _Rewriting:
             (matched.conditions if key == "id" else matched.said).append(f"{identity if key == 'id' else f'`{name}`'}.`{key}` = {told}")
         if new:
             scope.nodes.add(name)
-            matched.new.append(name)
+            if self._names[name] > 1 or node.values[look_up:]:
+                matched.new.append(name)
+            else:  # nobody asks what it said
+                matched.conditions.append(self._there(identity))
 
     def _edge(self, edge: EdgePattern, matched: _Matched) -> str:
         name = edge.name or f"_e{next(self._numbers)}"
@@ -190,7 +197,7 @@ class _Rewriting:
             if [token.text for token in item] == ["*"]:
                 nodes |= scope.nodes
             elif clause.keyword == "WITH" and old in scope.nodes and len(item) in {1, 3} and (len(item) == 1 or item[1].word == "AS"):
-                told.append(f"`_at_{old}` AS `_at_{new}`")
+                told += self._carried(old, new)
                 nodes.add(new)
         if clause.keyword == "RETURN" and any(item == "*" for item in (text.strip() for text in told)):
             raise ConfigError("RETURN * cannot be asked of the past", hint="name what is to be returned")
@@ -198,6 +205,10 @@ class _Rewriting:
         if clause.keyword == "WITH":
             scope.nodes, scope.paths = nodes, set() if "*" not in [text.strip() for text in told] else scope.paths
         return f"{clause.keyword}{distinct} {', '.join(told)}{after}"
+
+    def _carried(self, old: str, new: str) -> list[str]:
+        """What goes along with a node under its new name."""
+        return [f"`_at_{old}` AS `_at_{new}`"]
 
     def _expression(self, some: Sequence[Token], scope: _Scope) -> str:
         """An expression, with the subqueries in it rewound, too."""
@@ -238,6 +249,48 @@ class _Rewriting:
             raise ConfigError(
                 f"the path '{token.name}' tells of now and cannot be asked of the past", hint="ask for length(path), or its nodes"
             )
+
+
+class _OfNow(_Rewriting):
+    """Of what is known now, and held at a moment: the query itself, with conditions beside its patterns."""
+
+    def _match(self, clause: Clause, condition: Sequence[Token], scope: _Scope, *, word: str = "MATCH") -> str:
+        matched = self._matched(clause.body, scope)
+        conditions = matched.conditions + ([f"({self._expression(condition, scope)})"] if condition else [])
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"{word} {', '.join(matched.patterns)}{where}"
+
+    def _optional(self, clause: Clause, condition: Sequence[Token], scope: _Scope) -> str:
+        return self._match(clause, condition, scope, word="OPTIONAL MATCH")
+
+    def _path(self, path: Path, matched: _Matched, scope: _Scope, *, optional: bool) -> None:  # noqa: ARG002 - as above
+        told = []
+        for place, node in enumerate(path.nodes):
+            name = node.name or f"_n{next(self._numbers)}"
+            if place:
+                edge = path.edges[place - 1]
+                called = edge.name or f"_e{next(self._numbers)}"
+                types = ":" + "|".join(f"`{kind}`" for kind in edge.types) if edge.types else ""
+                told.append(f"{edge.left}[`{called}`{types}{edge.range} {edge.values}]{edge.right}")
+                matched.conditions.append(f"all(_x IN `{called}` WHERE {self._now('_x')})" if edge.range else self._now(f"`{called}`"))
+            values = ", ".join(f"`{key}`: {self._expression(value, scope)}" for key, value in node.values)
+            told.append(f"(`{name}`{f':`{node.label}`' if node.label else ''}{f' {{{values}}}' if values else ''})")
+            if name not in scope.nodes:
+                matched.conditions.append(self._now(f"`{name}`"))
+                scope.nodes.add(name)
+        if any(edge.range for edge in path.edges):
+            way = path.name or f"_p{next(self._numbers)}"
+            matched.conditions.append(f"all(_x IN nodes(`{way}`) WHERE {self._now('_x')})")
+            matched.patterns.append(f"`{way}` = {''.join(told)}")
+        else:
+            matched.patterns.append((f"`{path.name}` = " if path.name else "") + "".join(told))
+
+    def _now(self, name: str) -> str:
+        """Whether it is there, and held then. Edges and nodes without a type of their own may be those of the past."""
+        return f"{name}.{KNOWN_FROM} IS NOT NULL AND {name}.{KNOWN_TO} IS NULL{self._held(name)}"
+
+    def _carried(self, old: str, new: str) -> list[str]:  # noqa: ARG002 - as above
+        return []
 
 
 def _state(identity: str) -> str:

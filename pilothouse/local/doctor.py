@@ -8,7 +8,7 @@ import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -66,7 +66,11 @@ def _source(platform: Platform, name: str) -> Finding:
             connector.check()
         return f"{platform.source(name).kind.name}: answers, knows us, offers what we read"
 
-    return _asked(f"source {name}", question)
+    finding = _asked(f"source {name}", question)
+    served_by_us = platform.source(name).settings.sandbox and not (platform.settings.home / "run" / "parts.json").exists()
+    if finding.state == "wrong" and served_by_us:
+        return replace(finding, cure=f"`pilothouse up` serves it out of its sandbox; for one of your own: {finding.cure}")
+    return finding
 
 
 def _home(settings: Settings) -> Finding:

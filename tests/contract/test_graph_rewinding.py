@@ -11,6 +11,7 @@ import pytest
 from graph.asking import Asking
 from graph.dump import Moment
 from graph.loading import Loader
+from graph.rewinding import rewound
 from graph.store import Graph
 from pilothouse.kernel.errors import GraphError
 from pilothouse.kernel.lake import Lake
@@ -59,6 +60,16 @@ def test_a_question_of_the_past_is_answered_as_it_was_then(graph: Graph, marts: 
         loader.load({mart: [(version, version)] for mart, version in versions.items()})
         for question, answer in zip(QUESTIONS, told[moment], strict=True):
             assert answer == graph.read(question.replace("-[]-", "-[:OWNS|PLACED]-")), question
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_both_forms_of_the_rewritten_text_say_what_the_query_says_of_now(graph: Graph, marts: SmallMarts, known: bool) -> None:
+    Loader(graph, marts.lake, SMALL).load()
+    now = {"_known": datetime(2100, 1, 1, tzinfo=UTC)} if known else {}
+    for question in QUESTIONS:
+        expected = graph.read(question.replace("-[]-", "-[:OWNS|PLACED]-"))
+        assert graph.read(rewound(question, known=known), **now) == expected, question
+        assert graph.read(rewound(question, known=known, valid=True), **now, _valid=datetime(2026, 3, 20, tzinfo=UTC)) is not None
 
 
 def test_what_did_not_hold_yet_is_left_out(graph: Graph, marts: SmallMarts) -> None:

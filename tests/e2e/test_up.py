@@ -121,7 +121,7 @@ def summary(project: Project) -> dict[str, Any]:
 def test_the_first_up_brings_every_stream(project: Project, summary: dict[str, Any]) -> None:
     assert len(summary["sync"]) == 18
     assert [each for each in summary["sync"] if "error" in each] == []
-    assert {part["name"] for part in summary["parts"]} == {"PostgreSQL", "graph", "sandbox", "Dagster UI"}
+    assert {part["name"] for part in summary["parts"]} == {"PostgreSQL", "graph", "sandbox", "Dagster UI", "MLflow"}
     project.lake_equals_its_sources()
 
 
@@ -210,4 +210,5 @@ def test_doctor_names_the_cure_when_nothing_runs(project: Project, summary: dict
     findings = {finding["what"]: finding for finding in project.run("doctor", check=False)}
     assert "pilothouse up" in findings["pilothouse up"]["cure"]
     assert findings["database"]["state"] == "wrong"
+    assert "`pilothouse up` serves it" in findings["source s4"]["cure"]
     assert "PILOTHOUSE_SOURCES__S4__PASSWORD" in findings["source s4"]["cure"]
