@@ -16,7 +16,8 @@ from pilothouse.tables.project import FOLDER, Project
 from tests.engines.conftest import NOW
 from tests.raw_company import RawCompany
 
-pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(1_200)]  # of a session that ends with its process, of which pyspark leaves sockets behind
+# Sockets of a session that ends with its process are left behind by pyspark.
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(1_200)]
 
 PART = ["stg_s4__sales_order", "stg_s4__sales_order_item", "fct_order"]
 
