@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr, ValidationError
 
 from connectors.connector import Connector, ConnectorKind
+from models.model import Model
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.log import conceal
 from pilothouse.kernel.registry import discover
@@ -19,6 +20,7 @@ from quality.rule import Rule, rules_for
 if TYPE_CHECKING:
     from graph.kinds import Ontology
     from graph.store import Graph
+    from models.training import Trainer
     from pilothouse.kernel.database import Database
     from pilothouse.kernel.events import EventLog
     from pilothouse.kernel.lake import Lake
@@ -163,6 +165,31 @@ class Platform:
         from pilothouse.tables.why.impact import Impact
 
         return Impact(self.explainer, self.project.published.values())
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """Every declared model by name."""
+        return discover("models", Model)
+
+    def model(self, name: str) -> Model:
+        """One model; ConfigError where none has that name."""
+        if name not in self.models:
+            raise ConfigError(f"no model '{name}'", hint=f"there are {', '.join(self.models)}; a plugin adds one by an entry point")
+        return self.models[name]
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """What trains them, and keeps their versions in MLflow."""
+        from models.tracking import Tracking, artifact_folder
+        from models.training import Trainer
+
+        mlflow = self.settings.mlflow
+        if mlflow.url is not None:
+            conceal([mlflow.url.get_secret_value()])
+            tracking = Tracking(mlflow.url.get_secret_value())
+        else:
+            tracking = Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
+        return Trainer(self.lake, tracking, keep=mlflow.keep, pins=self.pins)
 
     @property
     def drift(self) -> DriftPolicy:

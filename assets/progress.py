@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from assets.loading import Load
+    from assets.measuring import Measured
     from graph.loading import Loaded
     from pilothouse.tables.building import Made
 
@@ -41,3 +42,4 @@ class Channel(Generic[T]):
 LOADS: Channel[Load | None] = Channel("loads")  # nothing yet when a stream's sync begins
 TABLES: Channel[Made] = Channel("tables")
 GRAPH: Channel[Loaded] = Channel("graph")
+MEASURES: Channel[Measured] = Channel("measures")

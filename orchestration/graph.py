@@ -9,11 +9,10 @@ import dagster as dg
 
 from assets.graph import OP
 from assets.progress import GRAPH, Listener
-from assets.resource import CORRELATION_TAG, PlatformResource
-from orchestration.syncing import SILENTLY, instance, reasons
+from assets.resource import PlatformResource
+from orchestration.by_hand import execute, refuse_failed
 from orchestration.tables import JOB as BUILD_JOB
 from pilothouse.kernel.errors import GraphError
-from pilothouse.kernel.log import correlated
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # exported nowhere else
@@ -66,22 +65,12 @@ def graph_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> d
 
 def load(dagster_home: Path, listener: "Listener[Loaded]", *, rebuild: bool = False) -> "list[Loaded]":
     """Bring the graph up to its marts as one run of the job; GraphError tells why it could not."""
-    from orchestration.definitions import defs
-
     done: list[Loaded] = []
 
     def hear(name: str, loaded: "Loaded") -> None:
         done.append(loaded)
         listener(name, loaded)
 
-    with correlated() as correlation, GRAPH.heard_by(hear), instance(dagster_home) as where:
-        result = defs.resolve_job_def(JOB).execute_in_process(
-            instance=where,
-            raise_on_error=False,
-            tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
-            run_config={**SILENTLY, "ops": {OP: {"config": {"rebuild": rebuild}}}},
-        )
-    if not result.success:
-        message, _, hint = "\n".join(reasons(result)).partition("\n  hint: ")
-        raise GraphError(message, hint=hint or "the run in the Dagster UI shows more")
+    with GRAPH.heard_by(hear):
+        refuse_failed(execute(dagster_home, JOB, ops={OP: {"rebuild": rebuild}}), GraphError)
     return done

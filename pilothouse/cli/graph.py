@@ -196,11 +196,14 @@ class Outcome:
 
 
 def load_after_build(dagster_home: Path, *, quiet: bool) -> Outcome:
-    """Load the graph, if there is one; a failure is told and ends nothing else."""
+    """Measure and load the graph, if there is one; a failure is told and ends nothing else."""
+    from orchestration.analytics import measure
+
     with open_platform() as platform:
         if platform.settings.graph.url is None:
             return Outcome()
     try:
+        measure(dagster_home, lambda *_: None)  # before the load: what is measured are properties of firms
         return Outcome(loaded=run_load(dagster_home, quiet=quiet))
     except PilothouseError as error:
         if not quiet:

@@ -51,12 +51,57 @@ class LakeSettings(_Section):
     keep: timedelta = Field(timedelta(days=30), ge=timedelta(0), description="how long a version that nothing points to can be read")
 
 
+class _Reached(_Section):
+    """Something that is logged on to."""
+
+    def told(self) -> dict[str, Any]:
+        """What is set, secrets in the clear."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()}
+        return {name: value for name, value in plain.items() if value not in {None, ""}}
+
+
+class SnowflakeSettings(_Reached):
+    """The Snowflake account in which models run where `tables.engine` is snowflake, in the words of its connector."""
+
+    account: str = Field("", description="the account's identifier")
+    user: str = Field("", description="who logs on")
+    password: SecretStr | None = Field(None, description="of that user")
+    authenticator: str = Field("", description="another way to log on than by password, such as oauth")
+    token: SecretStr | None = Field(None, description="for that way")
+    private_key_path: str = Field("", description="file of a private key, to log on by it")
+    private_key_passphrase: SecretStr | None = Field(None, description="of that key")
+    database: str = Field("", description="a database for Pilothouse alone: its schemas come and go")
+    warehouse: str = Field("", description="what computes")
+    role: str = Field("", description="which may create schemas in the database")
+    host: str = Field("", description="of a server that is not found by the account's identifier")
+    port: int | None = Field(None, ge=1, le=65535, description="of that server")
+    protocol: str = Field("", description="of that server")
+
+
+class DatabricksSettings(_Reached):
+    """The SQL warehouse in which models run where `tables.engine` is databricks."""
+
+    host: str = Field("", description="of the workspace")
+    http_path: str = Field("", description="of the SQL warehouse")
+    token: SecretStr | None = Field(None, description="of who logs on")
+    catalog: str = Field("", description="a catalog for Pilothouse alone: its schemas come and go")
+
+
 class TableSettings(_Section):
     """How tables are made by SQL."""
 
+    engine: Literal["duckdb", "spark", "snowflake", "databricks"] = Field("duckdb", description="what runs the models")
     every: timedelta = Field(timedelta(minutes=2), gt=timedelta(0), description="how often is looked whether one is out of date")
-    memory: str = Field("4GB", pattern=r"(?i)^\d+(\.\d+)? ?[KMGT]i?B$", description="what DuckDB may use before it spills to disk")
+    memory: str = Field(
+        "4GB",
+        pattern=r"(?i)^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="what DuckDB may use before it spills to disk, and the driver of Spark",
+    )
     threads: int = Field(2, ge=1, description="how many models are built side by side")
+    spark: dict[str, str] = Field(default_factory=dict, description="Spark's own settings by their names, such as spark.master")
+    snowflake: SnowflakeSettings = SnowflakeSettings()
+    databricks: DatabricksSettings = DatabricksSettings()
 
 
 class GraphSettings(_Section):
@@ -75,10 +120,29 @@ class GraphSettings(_Section):
     reader_password: SecretStr | None = Field(None, description="of that reader")
 
 
+class MlflowSettings(_Section):
+    """Where versions of models are kept and seen."""
+
+    url: SecretStr | None = Field(
+        None, description="of a tracking server of your own; without it `pilothouse up` runs one over the operational server"
+    )
+    artifacts: str | None = Field(None, description="where models and pictures lie: a path or an object store; without it <home>/mlflow")
+    keep: int = Field(20, ge=2, description="how many versions of a model are kept, beside the one that is used")
+
+
+class ModelSettings(_Section):
+    """When models are scored and trained again."""
+
+    every: timedelta = Field(
+        timedelta(minutes=10), description="how often is looked whether scores are out of date, or outcomes have drifted"
+    )
+
+
 class PortSettings(_Section):
     """Where `pilothouse up` listens on loopback. A taken port is replaced by a free one, and says so."""
 
     dagster: int = Field(3000, ge=0, le=65535, description="of the Dagster UI")
+    mlflow: int = Field(5000, ge=0, le=65535, description="of the MLflow UI")
 
 
 class SandboxSettings(_Section):
@@ -157,6 +221,8 @@ class Settings(BaseSettings):
     lake: LakeSettings = LakeSettings()
     tables: TableSettings = TableSettings()
     graph: GraphSettings = GraphSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    models: ModelSettings = ModelSettings()
     ports: PortSettings = PortSettings()
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)

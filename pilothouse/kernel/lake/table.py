@@ -213,8 +213,9 @@ class Table:
     def files(self, version: int | None = None) -> Scan:
         """The files of a version, recorded like any read: what DuckDB reads."""
         delta = self.delta(version)
-        note_read(self._pinned(delta))
-        return Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()))
+        pinned = self._pinned(delta)
+        note_read(pinned)
+        return Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()), pinned)
 
     def difference(self, since: int, version: int | None = None) -> tuple[Scan, Scan]:
         """The files that a version lost and gained against an earlier one: every row that changed between the two is in them,
