@@ -26,7 +26,8 @@ from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Model, Project
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.impact import Impact
-from pilothouse.tables.why.walk import At, Key, Row
+from pilothouse.tables.why.reading import At
+from pilothouse.tables.why.row import Key, Row
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
@@ -149,7 +150,7 @@ def test_what_depends_on_a_raw_row_is_every_row_whose_sources_it_is_among(raw: R
         columns = {column.name for column in model.columns if not column.name.startswith("_")}
         keys = raw.lake.table(model.table).scan().select(model.key).collect()
         with explainer.walk() as walk:
-            at = At(model.table, explainer.newest(model.table))
+            at = At(model.table, explainer.reading.newest(model.table))
             for key, sources in walk.needs(at, {tuple(map(str, row)): columns for row in keys.iter_rows()}).items():
                 for source in sources:
                     back[source].add((model.table, key))
@@ -184,7 +185,7 @@ def test_one_column_needs_no_more_than_the_row(raw: RawCompany, explainer: Expla
 
 def test_every_model_can_be_explained(explainer: Explainer, project: Project) -> None:
     for model in project.published.values():
-        assert model.kept or explainer.text(model)
+        assert model.kept or explainer.text(model).text
 
 
 def test_a_row_or_a_column_that_is_not_there_is_told(explainer: Explainer) -> None:
