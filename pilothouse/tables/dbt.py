@@ -69,6 +69,10 @@ class Dbt:
         """The project as dbt understands it."""
         return self._invoke("parse", *self._told({})).result
 
+    def prepare(self) -> None:
+        """Import dbt and parse, so that the next thing that is asked costs only itself."""
+        assert self.manifest is not None
+
     def build(self, names: Sequence[str], *, variables: Mapping[str, Any]) -> list[Ran]:
         """Make these models and run their tests, each test before the models that read what it tests."""
         selected = ("--select", *names, "--indirect-selection", "buildable", *self._told(variables))
