@@ -44,7 +44,7 @@ class PooledStorage(DagsterPostgresStorage):
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> PooledStorage:
         """What Dagster calls with the settings of dagster.yaml."""
         return cls(
-            pg_url_from_config(config_value),  # type: ignore[arg-type]
+            pg_url_from_config(config_value),
             config_value.get("should_autocreate_tables", True),
             inst_data,
             get_token_provider_from_config(config_value),
