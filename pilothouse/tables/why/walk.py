@@ -49,11 +49,13 @@ class Walk:
 
     def needs(self, at: At, wanted: Mapping[Key, set[str]]) -> dict[Key, set[tuple[str, str]]]:
         """What these columns of these rows are made of, without the way there: raw rows, each by its table and identity."""
+        return {key: {(table, identity) for table, identity, *_ in atoms} for key, atoms in self.atoms(at, wanted).items()}
+
+    def atoms(self, at: At, wanted: Mapping[Key, set[str]]) -> dict[Key, set[tuple[str, ...]]]:
+        """The same with the version of each raw row: its table, and the parts of its key."""
         self._ask_down(at, {key: set(columns) for key, columns in wanted.items()})
-        atoms = {key: self._settled(at, key, columns) for key, columns in wanted.items()}
-        return {
-            key: {(table, identity) for table, identity, *_ in (atom.split(SEPARATOR) for atom in found)} for key, found in atoms.items()
-        }
+        there = {key: columns for key, columns in wanted.items() if key in self._tables[at].values}
+        return {key: {tuple(atom.split(SEPARATOR)) for atom in self._settled(at, key, columns)} for key, columns in there.items()}
 
     def _settled(self, at: At, key: Key, columns: set[str]) -> set[str]:
         needed = Needed()
