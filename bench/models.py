@@ -123,7 +123,7 @@ def single_scores(fitted: Fitted, parts: Parts) -> float:
         card=fitted.card,
         synthetic=True,
     )
-    scorer, took = Scorer(RISK, version), []
+    scorer, took = Scorer(RISK, version.version, version.card), []
     for row in parts.hold_out.head(SINGLE_SCORES).iter_rows(named=True):
         began = time.perf_counter()
         scorer.score(row)

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from bench import builds
+from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.tables.building import Builder
 from pilothouse.tables.project import Project
@@ -21,7 +22,7 @@ def test_after_a_kill_and_one_clean_build_every_table_is_what_a_full_rebuild_mak
     assert [fault for trial in trials for fault in trial.faults] == []
     assert any(trial.hit for trial in trials)
     # And the judge sees rows that nobody committed by the rules.
-    builder = Builder(builds.Lake(str(tmp_path / "lake")), project, tmp_path / "work", TableSettings())
+    builder = Builder(Lake(str(tmp_path / "lake")), project, tmp_path / "work", TableSettings())
     list(builder.build(SOME))
     table = builder.lake.table("marts/dim_product").delta()
     table.delete(f"product_id = '{pl.scan_delta(table).collect()['product_id'][0]}'")
