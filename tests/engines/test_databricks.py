@@ -27,7 +27,7 @@ WORDS = {"host": "127.0.0.1", "http_path": "/sql/1.0/warehouses/none", "token": 
 @pytest.fixture(scope="module")
 def texts(project: Project, work: Path) -> Mapping[str, str]:
     """What dbt would send."""
-    from dbt.adapters.databricks.impl import DatabricksAdapter  # type: ignore[import-not-found]  # of .venv-engines
+    from dbt.adapters.databricks.impl import DatabricksAdapter
 
     profile = Databricks(Lake("s3://bucket/lake"), DatabricksSettings.model_validate(WORDS), threads=1).profile()
     with pytest.MonkeyPatch.context() as patch:
