@@ -27,9 +27,25 @@ def write_measures(graph: Graph, lake: Lake, ontology: Ontology, *, fresh: Itera
             _write(graph, lake, node, node.measures, anew=node.label in fresh)
 
 
+def outdated_measures(graph: Graph, lake: Lake, ontology: Ontology) -> dict[str, str]:
+    """The tables of measures that no node shows as they are now, each with its version."""
+    found = {}
+    for node in ontology.nodes.values():
+        if node.measures is not None and lake.table(node.measures.table).exists():
+            version = _version(lake, node.measures)
+            if not graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} = $version RETURN 1 AS one LIMIT 1", version=version):
+                found[node.measures.table] = version
+    return found
+
+
+def _version(lake: Lake, measures: Measures) -> str:
+    table = lake.table(measures.table)
+    return f"{table.pinned().identity}@{table.content_version()}"
+
+
 def _write(graph: Graph, lake: Lake, node: NodeType, measures: Measures, *, anew: bool) -> None:
     table = lake.table(measures.table)
-    version = f"{table.pinned().identity}@{table.content_version()}"
+    version = _version(lake, measures)
     outdated = graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} <> $version RETURN 1 AS one LIMIT 1", version=version)
     measured = graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} = $version RETURN 1 AS one LIMIT 1", version=version)
     if measured and not outdated and not anew:
@@ -46,10 +62,10 @@ def _write(graph: Graph, lake: Lake, node: NodeType, measures: Measures, *, anew
         if known:
             query = f"UNWIND $rows AS row MATCH (n:`{node.label}` {{id: row[0]}}) SET {given}"
             graph.write(query, rows=[[*row, version] for row in known])
-        nothing = ", ".join(f"n.`{name}`" for name in [*names, VERSION])
+        nothing = ", ".join(f"n.`{name}` = null" for name in [*names, VERSION])  # ArcadeDB passes over REMOVE of a quoted name
         unknown = [named for named in batch if named not in rows]
         if unknown:
-            graph.write(f"UNWIND $ids AS id MATCH (n:`{node.label}` {{id: id}}) REMOVE {nothing}", ids=unknown)
+            graph.write(f"UNWIND $ids AS id MATCH (n:`{node.label}` {{id: id}}) SET {nothing}", ids=unknown)
 
 
 def _rows(table: pl.LazyFrame, node: NodeType, measures: Measures) -> Mapping[str, Mapping[str, Any]]:
