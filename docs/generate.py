@@ -86,10 +86,7 @@ def _settings() -> Iterator[str]:
     yield "## At the top\n"
     yield from _fields(top)
     for name, field in sections.items():
-        if isinstance(field.annotation, type) and _is_model(field.annotation):
-            yield f"## `[{name}]`\n"
-            yield f"{_said(field.annotation)}\n"
-            yield from _fields(field.annotation.model_fields)
+        yield from _section(name, field.annotation)
     yield "## `[sources.<name>]`\n"
     yield f"{_said(SourceSettings)}\n"
     yield from _fields(SourceSettings.model_fields)
@@ -97,6 +94,16 @@ def _settings() -> Iterator[str]:
         yield f'### with `connector = "{kind.name}"`\n'
         yield f"{_said(kind.options)}\n"
         yield from _fields(kind.options.model_fields)
+
+
+def _section(name: str, kind: Any) -> Iterator[str]:
+    """A section, and those inside it after it."""
+    if _is_model(kind):
+        yield f"## `[{name}]`\n"
+        yield f"{_said(kind)}\n"
+        yield from _fields({key: field for key, field in kind.model_fields.items() if not _is_model(field.annotation)})
+        for key, field in kind.model_fields.items():
+            yield from _section(f"{name}.{key}", field.annotation)
 
 
 def _fields(fields: Mapping[str, FieldInfo]) -> Iterator[str]:

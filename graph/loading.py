@@ -114,7 +114,7 @@ class Loader:
         self._edges = {name: EdgeWriter(graph, ontology, edge) for name, edge in ontology.edges.items()}
 
     def outdated(self) -> dict[str, str]:
-        """The marts (and measures) that say something else than what was loaded, each with the version that is there."""
+        """The marts, and tables of measures, that say something else than what was loaded, each with the version that is there."""
         notes = self._notes.all()
         found: dict[str, str] = {}
         for mart in self.ontology.marts:

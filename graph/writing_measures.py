@@ -15,7 +15,7 @@ from graph.kinds import Measures, NodeType, Ontology
 from graph.store import Graph
 from graph.writing_nodes import batches
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.lake import Lake, Table
 
 VERSION: Final = "_measures"  # the property that tells of which version of the table they are
 
@@ -28,27 +28,31 @@ def write_measures(graph: Graph, lake: Lake, ontology: Ontology, *, fresh: Itera
 
 
 def outdated_measures(graph: Graph, lake: Lake, ontology: Ontology) -> dict[str, str]:
-    """The tables of measures that no node shows as they are now, each with its version."""
+    """The tables of which the graph shows another version, or none, each with the version that is there."""
     found = {}
     for node in ontology.nodes.values():
         if node.measures is not None and lake.table(node.measures.table).exists():
-            version = _version(lake, node.measures)
-            if not graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} = $version RETURN 1 AS one LIMIT 1", version=version):
+            version = _version(lake.table(node.measures.table))
+            if not _shown(graph, node, version):
                 found[node.measures.table] = version
     return found
 
 
-def _version(lake: Lake, measures: Measures) -> str:
-    table = lake.table(measures.table)
+def _version(table: Table) -> str:
     return f"{table.pinned().identity}@{table.content_version()}"
+
+
+def _shown(graph: Graph, node: NodeType, version: str) -> bool:
+    """Whether nodes show this version and no other. Nodes that came since show none, and wait for the next one."""
+    outdated = graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} <> $version RETURN 1 AS one LIMIT 1", version=version)
+    measured = graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} = $version RETURN 1 AS one LIMIT 1", version=version)
+    return bool(measured) and not outdated
 
 
 def _write(graph: Graph, lake: Lake, node: NodeType, measures: Measures, *, anew: bool) -> None:
     table = lake.table(measures.table)
-    version = _version(lake, measures)
-    outdated = graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} <> $version RETURN 1 AS one LIMIT 1", version=version)
-    measured = graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} = $version RETURN 1 AS one LIMIT 1", version=version)
-    if measured and not outdated and not anew:
+    version = _version(table)
+    if not anew and _shown(graph, node, version):
         return
     rows = _rows(table.scan(), node, measures)
     names = list(next(iter(rows.values()), {}))
