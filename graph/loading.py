@@ -116,7 +116,7 @@ class Loader:
     def outdated(self) -> dict[str, str]:
         """The marts, and tables of measures, that say something else than what was loaded, each with the version that is there."""
         notes = self._notes.all()
-        found = {}
+        found: dict[str, str] = {}
         for mart in self.ontology.marts:
             table = self._lake.table(mart)
             if table.exists():

@@ -66,10 +66,10 @@ def _write(graph: Graph, lake: Lake, node: NodeType, measures: Measures, *, anew
         if known:
             query = f"UNWIND $rows AS row MATCH (n:`{node.label}` {{id: row[0]}}) SET {given}"
             graph.write(query, rows=[[*row, version] for row in known])
-        nothing = ", ".join(f"n.`{name}`" for name in [*names, VERSION])
+        nothing = ", ".join(f"n.`{name}` = null" for name in [*names, VERSION])  # ArcadeDB passes over REMOVE of a quoted name
         unknown = [named for named in batch if named not in rows]
         if unknown:
-            graph.write(f"UNWIND $ids AS id MATCH (n:`{node.label}` {{id: id}}) REMOVE {nothing}", ids=unknown)
+            graph.write(f"UNWIND $ids AS id MATCH (n:`{node.label}` {{id: id}}) SET {nothing}", ids=unknown)
 
 
 def _rows(table: pl.LazyFrame, node: NodeType, measures: Measures) -> Mapping[str, Mapping[str, Any]]:
