@@ -14,14 +14,14 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from graph.translation import is_passing, translate
 from graph.values import stored, told
-from pilothouse.kernel.errors import GraphError
+from pilothouse.kernel.errors import ConfigError, GraphError
 
 if TYPE_CHECKING:
     from neo4j import Driver, Result, Session
@@ -32,6 +32,7 @@ Engine = Literal["arcadedb", "neo4j"]
 USERS: Mapping[Engine, str] = {"arcadedb": "root", "neo4j": "neo4j"}
 DATABASES: Mapping[Engine, str] = {"arcadedb": "pilothouse", "neo4j": "neo4j"}
 BATCH = 2_000
+_SCHEMES = tuple(f"{scheme}{security}://" for scheme in ("bolt", "neo4j") for security in ("", "+s", "+ssc"))
 _PATIENCE = 30.0
 _CONSTRAINT_ATTEMPTS = 8  # a MERGE of many new keys may meet a rival at several of them; a real violation costs less than a second
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 2.0
@@ -65,6 +66,10 @@ class Graph:
         """A graph at a Bolt address. Nothing is sent before the first query; `check` asks whether it is there."""
         import neo4j
 
+        if not url.startswith(_SCHEMES):
+            raise ConfigError(
+                f"graph.url = {url}: not a Bolt address", hint="give bolt://host:port, or neo4j+s://host for a cluster with TLS"
+            )
         user, database = user or USERS[engine], database or DATABASES[engine]
         try:
             driver = neo4j.GraphDatabase.driver(
@@ -99,9 +104,14 @@ class Graph:
         self._driver.close()
 
     def check(self) -> str:
-        """What the server says it is; an error of ours where it does not answer, does not know us, or lacks the database."""
+        """What the server says it is; an error of ours, at once, where it does not answer, does not know us, or is another engine."""
         with self._translated():
             agent = str(self._driver.get_server_info().agent)
+        found: Engine = "arcadedb" if "arcadedb" in agent.lower() else "neo4j"
+        if found != self.engine:
+            raise ConfigError(
+                f"graph.engine = {self.engine}, but {self.url} is {agent}", hint=f"set PILOTHOUSE_GRAPH__ENGINE to {found}, or another url"
+            )
         self.read("RETURN 1 AS one")
         return agent
 
@@ -109,7 +119,7 @@ class Graph:
         """The rows of an answer. GraphError where the query would change anything; nothing is changed then."""
         return self._persistent(query, lambda: list(self._rows(query, parameters)))
 
-    def stream(self, query: str, /, **parameters: Any) -> Iterator[dict[str, Any]]:
+    def stream(self, query: str, /, **parameters: Any) -> Generator[dict[str, Any], None, None]:
         """The rows of an answer that is too large to hold, as the server finds them. A failure in mid answer is not retried."""
         with self._translated():
             yield from self._rows(query, parameters)

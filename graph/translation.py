@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from pilothouse.kernel.errors import ConfigError, GraphError, GraphUnavailable, PilothouseError
 
 _CREDENTIALS = "PILOTHOUSE_GRAPH__USER and PILOTHOUSE_GRAPH__PASSWORD"
 _EXCERPT = 500
+_REASON = re.compile(r"\(reason (?:\[Errno -?\d+\] )?(.+?)\)")  # at the end of a long tale about every address that was tried
 
 # The beginning of a server's own code, what it means, and the way out; the first that fits wins.
 _MEANINGS: Sequence[tuple[str, str, str]] = (
@@ -63,5 +65,8 @@ def is_passing(error: Exception, query: str) -> bool:
 
 
 def _said(error: Exception) -> str:
+    refused = _REASON.search(str(error))
+    if refused:
+        return refused[1]
     text = getattr(error, "message", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:_EXCERPT]

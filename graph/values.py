@@ -49,10 +49,10 @@ def told(value: Any, *, zoneless_is_utc: bool) -> Any:
         return value
     if isinstance(value, dict):
         return {name: told(item, zoneless_is_utc=zoneless_is_utc) for name, item in value.items()}
+    if type(value).__module__ == "neo4j.time":  # a duration is a tuple, too
+        return _native(value, zoneless_is_utc=zoneless_is_utc)
     if isinstance(value, list | tuple):
         return [told(item, zoneless_is_utc=zoneless_is_utc) for item in value]
-    if type(value).__module__ == "neo4j.time":
-        return _native(value, zoneless_is_utc=zoneless_is_utc)
     return told(_unfolded(value), zoneless_is_utc=zoneless_is_utc)
 
 

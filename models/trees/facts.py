@@ -36,8 +36,8 @@ class Fact(Part):
     description: str = Field("", description="what it means, for whoever edits a tree")
     missing: bool = Field(default=True, description="whether it can be missing; a tree must say then what follows")
     categories: tuple[str, ...] | None = Field(None, description="of a text: all that there are; without it any text")
-    least: float | date | None = Field(None, description="of a number or date: the smallest that can be")
-    most: float | date | None = Field(None, description="the largest that can be")
+    least: int | float | date | None = Field(None, description="of a number or date: the smallest that can be")
+    most: int | float | date | None = Field(None, description="the largest that can be")
     step: float | None = Field(None, gt=0, description="of a number: what suggested values are multiples of, such as 0.01")
 
     @model_validator(mode="after")
@@ -76,7 +76,7 @@ class Fact(Part):
             found = read(value)
             if found is None:
                 if not domain.missing:
-                    raise ValueError("it is missing, and is declared never to be")
+                    raise ValueError("it is declared never to be")
             elif found not in known:
                 raise ValueError(f"it can be {told_domain(self)}")
             return found
@@ -118,9 +118,9 @@ def told_domain(fact: Fact) -> str:
 
 def knowable(fact: Fact) -> str:
     """What a tree was proved for, as a hint for who gives it something else."""
-    return (
-        f"it is a {fact.type}, {told_domain(fact)}, and may {'' if fact.missing else 'not '}be missing; the tree was proved for that alone"
-    )
+    article = "an" if fact.type == "integer" else "a"
+    missing = "" if fact.missing else "not "
+    return f"it is {article} {fact.type}, {told_domain(fact)}, and may {missing}be missing; the tree was proved for that alone"
 
 
 def inner(value: Any) -> Any:

@@ -12,6 +12,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -149,8 +150,9 @@ def _within(tool: Tool, run: Callable[[], Any]) -> Any:
         except BaseException as error:  # whatever it raises is the tool's failure, told to the caller below
             outcome["error"] = error
 
-    # A thread that hangs cannot be ended. It holds a snapshot that only reads, and is left behind.
-    thread = threading.Thread(target=work, name=f"tool {tool.name}", daemon=True)
+    # A thread that hangs cannot be ended. It holds a snapshot that only reads, and is left behind. It runs in the caller's context,
+    # or what it reads would be missing from the version vector.
+    thread = threading.Thread(target=copy_context().run, args=(work,), name=f"tool {tool.name}", daemon=True)
     thread.start()
     thread.join(tool.worst.seconds)
     if not outcome:

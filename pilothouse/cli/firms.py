@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pilothouse.cli.building import run_build
+from pilothouse.cli.building import as_json, run_build
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, print_json, print_rows, told_plainly
 
@@ -78,42 +78,68 @@ def doubts(
 
 @app.command()
 @told_plainly
-def confirm(record: Left, other: Right, by: By = "", reason: Reason = "", build: Build = True) -> None:  # noqa: FBT002 - typer
+def confirm(
+    record: Left,
+    other: Right,
+    by: By = "",
+    reason: Reason = "",
+    build: Build = True,  # noqa: FBT002 - typer
+    json_output: Json = False,  # noqa: FBT002
+) -> None:
     """Two records are one firm, as was found: they stay so whatever changes.
 
     Example: pilothouse firm confirm s4:10100001 crm:001J8000000001tIAA --reason "same tax office letter"
     """
-    _say("confirm", record, other, by, reason, build=build)
+    _say("confirm", record, other, by, reason, build=build, quiet=json_output)
 
 
 @app.command()
 @told_plainly
-def split(record: Left, other: Right, by: By = "", reason: Reason = "", build: Build = True) -> None:  # noqa: FBT002 - typer
+def split(
+    record: Left,
+    other: Right,
+    by: By = "",
+    reason: Reason = "",
+    build: Build = True,  # noqa: FBT002 - typer
+    json_output: Json = False,  # noqa: FBT002
+) -> None:
     """Two records are not one firm, though they were taken as one.
 
     Example: pilothouse firm split s4:10100001 crm:001J8000000001tIAA --reason "father and son, two companies"
     """
-    _say("split", record, other, by, reason, build=build)
+    _say("split", record, other, by, reason, build=build, quiet=json_output)
 
 
 @app.command()
 @told_plainly
-def merge(record: Left, other: Right, by: By = "", reason: Reason = "", build: Build = True) -> None:  # noqa: FBT002 - typer
+def merge(
+    record: Left,
+    other: Right,
+    by: By = "",
+    reason: Reason = "",
+    build: Build = True,  # noqa: FBT002 - typer
+    json_output: Json = False,  # noqa: FBT002
+) -> None:
     """Two records are one firm, though they were taken as two.
 
     Example: pilothouse firm merge s4:10100001 s4:10100777 --reason "renamed in March"
     """
-    _say("merge", record, other, by, reason, build=build)
+    _say("merge", record, other, by, reason, build=build, quiet=json_output)
 
 
-def _say(saying: Saying, record: str, other: str, by: str, reason: str, *, build: bool) -> None:
+def _say(saying: Saying, record: str, other: str, by: str, reason: str, *, build: bool, quiet: bool) -> None:
     from assets.firms import Firms
 
     with open_platform() as platform:
         correction = Firms(platform).said(saying, record, other, by=by or getpass.getuser(), reason=reason)
         home = platform.settings.home / "dagster"
-    console.print(f"{correction.pair[0]} and {correction.pair[1]}: {correction.verdict}, says {escape(correction.said_by)}", soft_wrap=True)
-    if build and any(made.how == "failed" for made in run_build(home, [], quiet=False)):
+    left, right = correction.pair
+    if not quiet:
+        console.print(f"{left} and {right}: {correction.verdict}, says {escape(correction.said_by)}", soft_wrap=True)
+    made = run_build(home, [], quiet=quiet) if build else []
+    if quiet:
+        print_json({"left": left, "right": right, "said": correction.verdict, "by": correction.said_by, "tables": as_json(made)})
+    if any(each.how == "failed" for each in made):
         raise typer.Exit(1)
 
 

@@ -120,10 +120,29 @@ class GraphSettings(_Section):
     reader_password: SecretStr | None = Field(None, description="of that reader")
 
 
+class MlflowSettings(_Section):
+    """Where versions of models are kept and seen."""
+
+    url: SecretStr | None = Field(
+        None, description="of a tracking server of your own; without it `pilothouse up` runs one over the operational server"
+    )
+    artifacts: str | None = Field(None, description="where models and pictures lie: a path or an object store; without it <home>/mlflow")
+    keep: int = Field(20, ge=2, description="how many versions of a model are kept, beside the one that is used")
+
+
+class ModelSettings(_Section):
+    """When models are scored and trained again."""
+
+    every: timedelta = Field(
+        timedelta(minutes=10), description="how often is looked whether scores are out of date, or outcomes have drifted"
+    )
+
+
 class PortSettings(_Section):
     """Where `pilothouse up` listens on loopback. A taken port is replaced by a free one, and says so."""
 
     dagster: int = Field(3000, ge=0, le=65535, description="of the Dagster UI")
+    mlflow: int = Field(5000, ge=0, le=65535, description="of the MLflow UI")
 
 
 class SandboxSettings(_Section):
@@ -202,6 +221,8 @@ class Settings(BaseSettings):
     lake: LakeSettings = LakeSettings()
     tables: TableSettings = TableSettings()
     graph: GraphSettings = GraphSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    models: ModelSettings = ModelSettings()
     ports: PortSettings = PortSettings()
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)

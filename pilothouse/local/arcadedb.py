@@ -101,8 +101,11 @@ def serve(home: Path, port: int, http_port: int, memory: str) -> None:
                 "serverMetrics": False,
             },
         )
-        server.start()
-        server.create_database(DATABASE)
+        try:
+            server.start()
+            server.create_database(DATABASE)
+        except vendor.ArcadeDBError as error:
+            sys.exit(str(error))
         write_private(_ready(home), str(os.getpid()))
         while not stopping.wait(0.5) and os.getppid() == parent:
             pass

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lxml import etree
+from lxml import etree  # type: ignore[import-untyped]
 
 from models.trees import Tree, declared_facts, find_tree, tree_from
 from models.trees.dmn.export import table_of
@@ -38,7 +38,9 @@ nodes:
     cases:
       - when: {amount: {above: -2.5, at_most: 1000000}, grade: [A, "D \\"x\\" & <y>"]}
         then: second
-      - when: [{risk.score: {at_least: 0.25, below: 0.75, or_missing: true}, city: {not_in: [Bonn, Oslo]}}, {new: true, count: {above: 2, at_most: 5}}]
+      - when:
+          - {risk.score: {at_least: 0.25, below: 0.75, or_missing: true}, city: {not_in: [Bonn, Oslo]}}
+          - {new: true, count: {above: 2, at_most: 5}}
         then: third
     otherwise: low
   second:

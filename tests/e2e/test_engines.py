@@ -16,7 +16,7 @@ TESTS = 9  # fewer would pass where a file was not collected
 @pytest.mark.skipif(not PYTHON.exists(), reason="`make test` installs .venv-engines")
 @pytest.mark.timeout(1_500)
 def test_spark_snowflake_and_databricks_make_the_tables_that_duckdb_makes() -> None:
-    command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/engines"]
+    command = [str(PYTHON), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/engines"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-8_000:]
     passed = re.search(r"(\d+) passed", done.stdout)

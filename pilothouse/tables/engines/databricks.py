@@ -7,6 +7,7 @@ served is served by the same text as on Spark.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -49,7 +50,7 @@ class Databricks:
 
     def connect(self) -> Any:
         """Log on."""
-        from databricks import sql
+        sql = import_module("databricks.sql")  # the namespace has other tenants, which may be here without it
 
         told = self._settings.told()
         try:

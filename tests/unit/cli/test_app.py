@@ -6,7 +6,13 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import typer
+
+from pilothouse.cli.app import app
 
 PILOTHOUSE = Path(sys.executable).with_name("pilothouse")
 
@@ -28,3 +34,19 @@ def test_standard_output_carries_the_answer_alone_whatever_is_logged_meanwhile(t
         )
     assert "request repeated" in answer.stderr
     assert {"source s4"} <= {finding["what"] for finding in json.loads(answer.stdout)}
+
+
+def test_every_command_answers_programs_too_and_shows_an_example() -> None:
+    found = dict(commands(typer.main.get_command(app)))
+    assert len(found) > 15
+    assert [name for name, command in found.items() if not any("--json" in parameter.opts for parameter in command.params)] == []
+    assert [name for name, command in found.items() if f"Example: {name}" not in (command.help or "")] == []
+
+
+def commands(command: Any, name: str = "pilothouse") -> Iterator[tuple[str, Any]]:
+    """Every command below this one, with all the words that call it."""
+    below = getattr(command, "commands", {})
+    if not below:
+        yield name, command
+    for word, each in below.items():
+        yield from commands(each, f"{name} {word}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import operator
+from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
@@ -48,19 +49,21 @@ def holds(test: Any, value: Any) -> bool:
     if not isinstance(test, dict):
         return value is not None and value in (test if isinstance(test, list) else [test])
     if "missing" in test:
-        return (value is None) == test["missing"]
+        return bool((value is None) == test["missing"])
     if value is None:
         return bool(test.get("or_missing", False))
-    words = {
-        "is": lambda asked: value == asked,
-        "in": lambda asked: value in asked,
-        "not_in": lambda asked: value not in asked,
-        "above": lambda asked: value > asked,
-        "at_least": lambda asked: value >= asked,
-        "below": lambda asked: value < asked,
-        "at_most": lambda asked: value <= asked,
-    }
-    return all(words[word](asked) for word, asked in test.items() if word != "or_missing")
+    return all(WORDS[word](value, asked) for word, asked in test.items() if word != "or_missing")
+
+
+WORDS: dict[str, Callable[[Any, Any], bool]] = {
+    "is": lambda value, asked: value == asked,
+    "in": lambda value, asked: value in asked,
+    "not_in": lambda value, asked: value not in asked,
+    "above": operator.gt,
+    "at_least": operator.ge,
+    "below": operator.lt,
+    "at_most": operator.le,
+}
 
 
 def way(document: TreeFile, row: dict[str, Any]) -> Iterator[tuple[str, int | None]]:
@@ -93,7 +96,7 @@ def tests(draw: st.DrawFn, name: str) -> Any:
     values = st.sampled_from(WRITTEN[name])
     kind = FACTS[name].type
     if draw(st.booleans()):
-        return draw(st.one_of(values, st.lists(values, min_size=1, max_size=2)))
+        return draw(values | st.lists(values, min_size=1, max_size=2))
     words: dict[str, Any] = {}
     options = (
         ["is", "in", "not_in", "missing"]
@@ -130,7 +133,8 @@ def documents(draw: st.DrawFn) -> TreeFile:
         cases = []
         for _ in range(draw(st.integers(1, 3))):
             several = draw(st.integers(1, 5)) == 1
-            when = draw(st.lists(conditions(names), min_size=2, max_size=2)) if several else draw(conditions(names))
+            alternatives: st.SearchStrategy[Any] = st.lists(conditions(names), min_size=2, max_size=2) if several else conditions(names)
+            when = draw(alternatives)
             cases.append({"when": when, "then": draw(st.sampled_from(later))})
         nodes[f"node{number}"] = {"cases": cases, "otherwise": draw(st.one_of(st.sampled_from(later), st.none()))}
     return TreeFile.model_validate(

@@ -37,17 +37,16 @@ def test_a_tree_is_refused_exactly_where_some_input_reaches_no_leaf_or_some_bran
         steps = list(way(document, row))
         reached |= set(steps)
         hole |= not steps or steps[-1][0] not in document.leaves
-    branches = {(name, number) for name, node in document.nodes.items() for number in range(len(node.cases))}
+    branches: set[tuple[str, int | None]] = {(name, number) for name, node in document.nodes.items() for number in range(len(node.cases))}
     branches |= {(name, None) for name, node in document.nodes.items() if node.otherwise is not None}
     sound = not hole and branches <= reached and set(document.leaves) <= {place for place, _ in reached}
     several = any(isinstance(case.when, list) for node in document.nodes.values() for case in node.cases)
+    told: ConfigError | None = None
     try:
         checked(document)
     except ConfigError as error:
         # of a list of conditions each must be open to some input, which is more than the rows above look at
         told = error
-    else:
-        told = None
     assert (told is None) == sound or (told is not None and several and "alternative" in told.message)
     assert told is None or told.hint
 
