@@ -21,7 +21,7 @@ from tests.raw_company import RawCompany
 
 pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(1_200)]  # of dbt-databricks itself
 
-WORDS = {"host": "127.0.0.1", "http_path": "/sql/1.0/warehouses/none", "token": "not-in-any-file-7f3b", "catalog": "pilothouse"}
+WORDS = {"host": "127.0.0.1", "http_path": "/sql/1.0/warehouses/none", "token": "not-in-any-file-7f3b", "catalog": "one_catalog"}
 
 
 @pytest.fixture(scope="module")

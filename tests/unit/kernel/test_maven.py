@@ -11,7 +11,7 @@ from pilothouse.kernel.errors import ConfigError, SourceUnavailable
 from pilothouse.kernel.maven import Jar, fetched
 
 JAR = Jar("org.example", "thing", "1.0", hashlib.sha256(b"a jar").hexdigest())
-BRINGS = """for word in "$@"; do case $word in -DoutputDirectory=*) folder=${word#*=};; -f) :;; esac; done
+BRINGS = """for word in "$@"; do case $word in -DoutputDirectory=*) folder=${{word#*=}};; -f) :;; esac; done
 mkdir -p "$folder"; printf '%s' '{content}' > "$folder/thing-1.0.jar"; echo called >> {log}"""
 
 
