@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pilothouse.kernel.events import EventLog
     from pilothouse.kernel.lake import Lake
     from pilothouse.kernel.lake.pins import Pins
+    from pilothouse.kernel.objects import Objects
     from pilothouse.tables.building import Builder
     from pilothouse.tables.project import Project
     from pilothouse.tables.why.explain import Explainer
@@ -190,6 +191,13 @@ class Platform:
         else:
             tracking = Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
         return Trainer(self.lake, tracking, keep=mlflow.keep, pins=self.pins)
+
+    @cached_property
+    def objects(self) -> Objects:
+        """What decisions said and saw, beside the lake's tables."""
+        from pilothouse.kernel.objects import Objects
+
+        return Objects(f"{self.lake.url}/objects", self.lake.options)
 
     @property
     def drift(self) -> DriftPolicy:

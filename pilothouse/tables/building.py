@@ -34,7 +34,7 @@ from pilothouse.tables.dbt import Dbt, Ran
 from pilothouse.tables.engines import Engine, Outcome, Part, Relation, Wave
 from pilothouse.tables.engines.choice import chosen
 from pilothouse.tables.engines.duck import DuckEngine
-from pilothouse.tables.project import Model, Project, relation
+from pilothouse.tables.project import Model, Project, changes_of, relation
 from pilothouse.tables.publishable import quoted, refuse_duplicates, refuse_nulls, why_not
 from pilothouse.tables.record import Notes, Read, Record, reading
 
@@ -215,9 +215,9 @@ class Builder:
             return None
         changes: dict[str, tuple[Scan, Scan]] = {}
         for name, last in plan.since.items():
-            called = f"{plan.model.name}__{name.removeprefix('raw/') if name.startswith('raw/') else name.rpartition('/')[2]}"
+            now = plan.record.inputs[name]
             try:
-                changes[called] = self._lake.table(name).difference(last.version, plan.record.inputs[name].version)
+                changes[changes_of(plan.model.name, name)] = self._lake.table(name).difference(last.version, now.version)
             except LakeError:  # the version has expired
                 return None
         return Part(self._table(plan.model).files(), changes)

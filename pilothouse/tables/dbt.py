@@ -83,9 +83,10 @@ class Dbt:
         done = self._invoke("test", "--select", "test_type:unit", *self._told({}), manifest=self.manifest)
         return [_ran(result) for result in done.result.results]
 
-    def compile(self, *, variables: Mapping[str, Any]) -> dict[str, str]:
-        """The SQL of every model and every analysis, by its name."""
-        done = self._invoke("compile", *self._told(variables), manifest=self.manifest)
+    def compile(self, *, variables: Mapping[str, Any], alone: Sequence[str] = ()) -> dict[str, str]:
+        """The SQL of every model and every analysis, by its name; or of these models `alone`, for which nothing is connected to."""
+        selected = ("--select", *alone, "--no-populate-cache", "--no-introspect") if alone else ()
+        done = self._invoke("compile", *self._told(variables), *selected, manifest=self.manifest)
         nodes = (each.node for each in done.result.results if each.node.resource_type in {"model", "analysis"})
         return {node.name: node.compiled_code for node in nodes if node.compiled_code}
 

@@ -55,7 +55,10 @@ class _Dying:
         return getattr(self._graph, name)
 
 
-def test_whichever_statement_is_the_last_one_the_next_load_ends_as_if_nothing_had_broken(arcadedb_graph: Graph, marts: SmallMarts) -> None:
+@pytest.mark.parametrize("first", [1, 3])
+def test_whichever_statement_is_the_last_one_the_next_load_ends_as_if_nothing_had_broken(
+    arcadedb_graph: Graph, marts: SmallMarts, first: int
+) -> None:
     Loader(arcadedb_graph, marts.lake, SMALL).load()
     marts.put("marts/firm", firm(1, rating=3), firm(9))
     marts.drop("marts/firm", "f2")
@@ -64,14 +67,14 @@ def test_whichever_statement_is_the_last_one_the_next_load_ends_as_if_nothing_ha
     marts.put("marts/owner", owner(0, 1, share=10.0), owner(0, 9))
     marts.publish()
     statements = len(list(schema.statements(SMALL)))
-    for trial in range(100):
-        dying = _Dying(arcadedb_graph, statements + 1 + trial % 3)
+    for trial in range(20):
+        dying = _Dying(arcadedb_graph, statements + first + 5 * trial)
         try:
             Loader(dying, marts.lake, SMALL).load()  # type: ignore[arg-type]
         except GraphError:
             continue
         break
-    assert 5 < trial < 99  # it broke at many places, each load going on where the one before broke
+    assert 1 < trial < 19  # it broke at several places, each load going on where the one before broke
     assert state(arcadedb_graph, SMALL) == told_by_tables(marts.lake, Moment())
     assert_whole(arcadedb_graph)
     found = history(arcadedb_graph, SMALL)
