@@ -27,6 +27,7 @@ def differences(platform: Platform, source_name: str, stream_name: str) -> tuple
 
 def accept(platform: Platform, source_name: str, stream_name: str) -> tuple[Drift, ...]:
     """Accept the differences there are now; the next sync reads on. Returns what was accepted."""
+    platform.source(source_name).stream(stream_name)
     with exclusively(platform.database, f"sync {source_name}/{stream_name}", what=f"a sync of {source_name}/{stream_name}"):
         drifts = differences(platform, source_name, stream_name)
         table = platform.lake.raw(source_name, stream_name)

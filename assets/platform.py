@@ -18,11 +18,14 @@ from pilothouse.kernel.streams import Stream
 from quality.rule import Rule, rules_for
 
 if TYPE_CHECKING:
+    from graph.kinds import Ontology
+    from graph.store import Graph
     from models.training import Trainer
     from pilothouse.kernel.database import Database
     from pilothouse.kernel.events import EventLog
     from pilothouse.kernel.lake import Lake
     from pilothouse.kernel.lake.pins import Pins
+    from pilothouse.kernel.objects import Objects
     from pilothouse.tables.building import Builder
     from pilothouse.tables.project import Project
     from pilothouse.tables.why.explain import Explainer
@@ -91,10 +94,34 @@ class Platform:
         conceal([url.get_secret_value()])
         return Database(url.get_secret_value())
 
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph; ConfigError where none is set and none runs."""
+        from graph.store import Graph
+
+        given = self.settings.graph
+        if given.url is None:
+            raise ConfigError("there is no graph", hint=f"`pilothouse up` starts one, or set {PREFIX}GRAPH__URL to a server of yours")
+        if given.password is None:
+            raise ConfigError(f"graph.url = {given.url}: the password is not set", hint=f"set {PREFIX}GRAPH__PASSWORD")
+        conceal(secret.get_secret_value() for secret in (given.password, given.reader_password) if secret is not None)
+        return Graph.open(given.url, given.user, given.password.get_secret_value(), given.database, engine=given.engine)
+
+    @cached_property
+    def ontology(self) -> Ontology:
+        """What there is in the graph, held against the contracts of the marts that it comes from."""
+        from graph.kinds import Ontology
+
+        published = self.project.published.values()
+        return Ontology.declared().held_against(
+            {model.table: {column.name: column.kind for column in model.columns} for model in published}
+        )
+
     def close(self) -> None:
-        """Give back the database's connections, if any were opened."""
-        if "database" in self.__dict__:
-            self.database.close()
+        """Give back the connections to database and graph, if any were opened."""
+        for part in ("database", "graph"):
+            if part in self.__dict__:
+                getattr(self, part).close()
 
     @cached_property
     def events(self) -> EventLog:
@@ -165,6 +192,13 @@ class Platform:
             tracking = Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
         return Trainer(self.lake, tracking, keep=mlflow.keep, pins=self.pins)
 
+    @cached_property
+    def objects(self) -> Objects:
+        """What decisions said and saw, beside the lake's tables."""
+        from pilothouse.kernel.objects import Objects
+
+        return Objects(f"{self.lake.url}/objects", self.lake.options)
+
     @property
     def drift(self) -> DriftPolicy:
         """What a changed schema may do."""
@@ -196,7 +230,7 @@ def _source(name: str, settings: SourceSettings, kinds: dict[str, ConnectorKind]
     try:
         options = kind.options.model_validate(settings.options())
     except ValidationError as error:
-        raise config_error(error, "pilothouse.toml", ("sources", name)) from error
+        raise config_error(error, "pilothouse.toml", ("sources", name), kind.options) from error
     conceal(_secrets(options))
     return Source(name, settings, kind, options, rules)
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from models.additive.card import AdditiveCard, probability
-from models.model import Model, Reason
+from models.model import Card, Model, Reason
 from models.training import read_tables
 from models.versions import Version, VersionTable
 from pilothouse.kernel.errors import ModelError
@@ -52,16 +52,17 @@ def score_table(lake: Lake, model: Model) -> Scored:
 class Scorer:
     """Scores rows one by one: the card is read once, and needs neither scikit-learn nor MLflow."""
 
-    def __init__(self, model: Model, version: Version) -> None:
+    def __init__(self, model: Model, version: int, card: Card) -> None:
         self.model = model
         self.version = version
-        self._card = AdditiveCard.from_json(version.card)
+        self._card = AdditiveCard.from_json(card)
 
     @classmethod
     def of(cls, lake: Lake, model: Model, version: int | None = None) -> Scorer:
         """The scorer of the champion, or of another version."""
         table = VersionTable(lake, model)
-        return cls(model, table.champion() if version is None else table.get(version))
+        found = table.champion() if version is None else table.get(version)
+        return cls(model, found.version, found.card)
 
     def score(self, row: Mapping[str, Any]) -> Score:
         """The score of one row; ModelError names a feature that is missing."""
@@ -76,4 +77,4 @@ class Scorer:
         chance = float(probability(self._card.total(parts))[0])
         found = [Reason(each.name, each.words, row[each.name], float(parts[each.name][0])) for each in self._card.features]
         unseen = [name for name, outside in self._card.unseen(columns).items() if outside[0]]
-        return Score(chance, self._card.base, tuple(sorted(found, key=lambda each: -abs(each.adds))), tuple(unseen), self.version.version)
+        return Score(chance, self._card.base, tuple(sorted(found, key=lambda each: -abs(each.adds))), tuple(unseen), self.version)

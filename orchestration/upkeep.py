@@ -1,11 +1,13 @@
 """Bounded growth: one daily run compacts tables and removes what nobody points to any more."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from assets.failures import translated_errors
 from assets.resource import PlatformResource
+
+_LONGEST_WRITE = timedelta(days=1)
 
 
 @dg.asset(
@@ -25,6 +27,7 @@ def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) 
             tend(table, keep=settings.lake.keep, pinned=pins.get(table.name, frozenset())) for table in platform.platform.lake.tables()
         ]
         events = platform.platform.events.prune(settings.retention.events)
+        drafts = platform.platform.objects.discard_unfinished(datetime.now(UTC) - _LONGEST_WRITE)
     runs = _prune_runs(context.instance, datetime.now(UTC) - settings.retention.runs)
     total = sum(tended, Kept())
     metadata = {
@@ -33,6 +36,7 @@ def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) 
         "kept_for_pins": total.pinned,
         "pruned_events": events,
         "pruned_runs": runs,
+        "discarded_drafts": drafts,
     }
     return dg.MaterializeResult(metadata=metadata)
 

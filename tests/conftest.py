@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -23,11 +24,30 @@ import pytest
 from pilothouse.kernel.database import Database
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.local.privileges import tethered
+from tests.graphs import arcadedb_graph, arcadedb_server, graph, graph_server, neo4j_server
+
+__all__ = ["arcadedb_graph", "arcadedb_server", "graph", "graph_server", "neo4j_server"]  # fixtures
 
 # The same examples in every run, so that only a change can fail a test. HYPOTHESIS_PROFILE=searching looks for new ones.
 hypothesis.settings.register_profile("repeating", derandomize=True)
 hypothesis.settings.register_profile("searching", max_examples=1_000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeating"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """What is marked `untraced` runs while coverage looks away, if it looks at all. Coverage's own `stop` would not do: a worker of
+    pytest-xdist has two, and the one that its process started with would go on."""
+    tracers = (sys.gettrace(), threading.gettrace()) if item.get_closest_marker("untraced") else (None, None)
+    if tracers == (None, None):
+        return (yield)
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]  # it takes None, as sys.settrace does
+    try:
+        return (yield)
+    finally:
+        threading.settrace(tracers[1])  # type: ignore[arg-type]
+        sys.settrace(tracers[0])
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from pilothouse.kernel.lake import Lake, Table
 from pilothouse.kernel.lake.commit import Commit
+from pilothouse.kernel.lake.current import current
 from pilothouse.kernel.lake.hashing import Hashes
 from pilothouse.kernel.lake.identity import raw_schema, row_hashes, row_ids, stamp
 from pilothouse.sandbox.company.company import Company
@@ -61,6 +62,18 @@ class RawCompany:
         self._known: dict[str, dict[bytes, bytes]] = {}
         self._sequence: dict[str, int] = {}
         self._seen_at = datetime(2026, 1, 1, tzinfo=UTC)
+
+    @classmethod
+    def resumed(cls, company: Company, lake: Lake) -> RawCompany:
+        """A company whose rows are in the lake already: what they say there is what `sync` compares with."""
+        raw = cls(company, lake)
+        for table in (lake.raw(source, stream) for source, stream, _ in streams()):
+            rows = current(table.scan(), ["_row_id", "_row_hash", "_seen_at"]).collect()
+            last = table.last_commit()
+            raw._known[table.name] = dict(rows.select("_row_id", "_row_hash").iter_rows())
+            raw._sequence[table.name] = last.sequence if last is not None else 0
+            raw._seen_at = max(raw._seen_at, *rows["_seen_at"])
+        return raw
 
     def fill(self) -> None:
         """The first read of everything, of which nothing is kept in mind: a company of any size, which is not synced again."""

@@ -50,7 +50,10 @@ def show(
     from quality.quarantine import open_rejections
 
     with open_platform() as platform:
-        table = platform.lake.quarantine(*_split(target))
+        source, stream = _split(target)
+        table = platform.lake.quarantine(source, stream)
+        if not table.exists():
+            platform.source(source).stream(stream)  # nothing is held of it; or there is none, which is told
         frame = open_rejections(table.scan(), rule=rule, limit=limit) if table.exists() else pl.DataFrame()
     rows = frame.to_dicts()
     if json_output:

@@ -21,8 +21,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from pilothouse.cli.building import as_json, failures, run_build
+from pilothouse.cli.graph import Outcome as GraphOutcome
+from pilothouse.cli.graph import load_after_build
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, errors, print_json, told_plainly
+from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.settings import FILE
 
 if TYPE_CHECKING:
     from assets.loading import Load
@@ -111,6 +115,7 @@ def up(
     stack = Stack(settings, project)
     stopping = _stop_on_signals()
     try:
+        stack.claim()
         _announcer(quiet=json_output)("models")
         Platform(settings).project  # noqa: B018 - parsed once, before several processes ask for it
         with running(stack, _announcer(quiet=json_output)):
@@ -121,11 +126,12 @@ def up(
                 outcomes = dict(_sync_all(stack.dagster_home, everything, quiet=json_output, stopping=stopping))
                 held = sum(platform.lake.raw(load.source, load.stream).rows() for load in _loads(outcomes) if load.table)
             made = run_build(stack.dagster_home, [], quiet=json_output)
+            graph = load_after_build(stack.dagster_home, quiet=json_output)
             trained = _train(project)
-            failed = bool(_failures(outcomes) or failures(made) or "error" in trained)
+            failed = bool(_failures(outcomes) or failures(made) or graph.reason or "error" in trained)
             if not once:
                 stack.start_daemon()
-            _summary(stack, outcomes, made, trained, held, time.monotonic() - began, json_output=json_output, stays=not once)
+            _summary(stack, outcomes, made, graph, trained, held, time.monotonic() - began, json_output=json_output, stays=not once)
             if not once:
                 stack.watch(stopping, lambda text: errors.print(f"[yellow]{text}[/]"))
     except KeyboardInterrupt:
@@ -153,6 +159,8 @@ def sync(
             streams = wanted.setdefault(platform.source(source).name, [])
             if stream:
                 streams.append(platform.source(source).stream(stream).name)
+    if not wanted:
+        raise ConfigError(f"{FILE} names no source", hint="docs/connect-your-systems.md shows how a source is written there")
     outcomes = dict(_sync_all(platform.settings.home / "dagster", wanted, quiet=json_output))
     failed = _failures(outcomes)
     if json_output:
@@ -185,6 +193,7 @@ def _summary(
     stack: Stack,
     outcomes: dict[str, Outcome],
     made: list[Made],
+    graph: GraphOutcome,
     trained: dict[str, Any],
     held: int,
     seconds: float,
@@ -201,6 +210,7 @@ def _summary(
                 "parts": [vars(part) for part in stack.parts],
                 "sync": _as_json(outcomes),
                 "tables": as_json(made),
+                "graph": graph.as_json(),
                 "models": trained,
             }
         )
@@ -209,11 +219,13 @@ def _summary(
         f"[bold]{held:,}[/] rows in [bold]{len(loads)}[/] raw tables, [bold]{sum(load.rejected for load in loads):,}[/] quarantined, "
         f"[bold]{sum(load.events for load in loads):,}[/] events; [bold]{sum(each.table is not None for each in made)}[/] tables; "
         f"{seconds:.0f} s from start",
+        *graph.lines,
+        *_in_a_line(trained),
         "",
         *(f"{part.name:<12} {part.address}" for part in stack.parts),
         "",
-        *_in_a_line(trained),
         'Look     pilothouse tables · pilothouse query "FROM marts.dim_firm ORDER BY rating_score DESC LIMIT 5"',
+        "Connect  pilothouse graph connect tells other tools how to read the graph",
         "Mend     pilothouse quarantine list · pilothouse doctor",
     ]
     lines += [f"[red]failed[/]   {reason.splitlines()[0]}" for reason in failures(made)]

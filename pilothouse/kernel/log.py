@@ -28,6 +28,11 @@ def conceal(values: Iterable[str]) -> None:
     _concealed.update(value for value in values if len(value) >= _SHORTEST)
 
 
+def sounds_secret(key: str) -> bool:
+    """Whether a value of that name is held back."""
+    return _SECRET_KEY.search(key) is not None
+
+
 def clean(value: Any) -> Any:
     """A value without secrets, whatever its shape."""
     if isinstance(value, str):
@@ -35,7 +40,7 @@ def clean(value: Any) -> Any:
             value = value.replace(secret, MASK)
         return _URL_PASSWORD.sub(rf"\1:{MASK}@", value)
     if isinstance(value, dict):
-        return {key: MASK if _SECRET_KEY.search(str(key)) and item is not None else clean(item) for key, item in value.items()}
+        return {key: MASK if sounds_secret(str(key)) and item is not None else clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(clean(item) for item in value) if type(value) in {list, tuple} else clean(list(value))
     if isinstance(value, bytes):

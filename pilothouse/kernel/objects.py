@@ -14,7 +14,8 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import NewType
@@ -29,6 +30,7 @@ Digest = NewType("Digest", str)
 _ADDRESS = re.compile(r"[0-9a-f]{64}")
 _BLOB = re.compile(r"([0-9a-f]{2})/([0-9a-f]{62})\.zst$")
 _LEVEL = 3
+_DRAFT = ".draft-"  # begins the name of a file that is not whole yet
 _TRANSIENT = re.compile(r"timed? ?out|connect|unreachable|resolve host|slow ?down|too many requests|internal ?error|5\d\d", re.IGNORECASE)
 
 
@@ -93,6 +95,17 @@ class Objects:
         found = (_BLOB.search(info.path) for info in infos)
         yield from sorted(Digest(match[1] + match[2]) for match in found if match is not None)
 
+    def discard_unfinished(self, before: datetime) -> int:
+        """Remove what writes that were killed left on a local disk, unless it is younger; how many files that were. An object store
+        drops unfinished uploads by a rule of the bucket."""
+        removed = 0
+        for path in self._folder.glob(f"[0-9a-f][0-9a-f]/{_DRAFT}*") if self._folder is not None else ():
+            with suppress(FileNotFoundError):  # it was finished meanwhile
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
+                    removed += 1
+        return removed
+
     @cached_property
     def _store(self) -> tuple[pafs.FileSystem, str]:
         return filesystem(self.url, self._options)
@@ -137,7 +150,7 @@ def _path(address: str) -> str:
 def _write_durably(path: Path, content: bytes) -> None:
     """Either the whole file under its name, or nothing; on the disk when this returns."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{secrets.token_hex(8)}")
+    draft = path.with_name(f"{_DRAFT}{secrets.token_hex(8)}")
     try:
         with draft.open("xb") as file:
             file.write(content)

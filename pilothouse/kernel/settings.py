@@ -13,19 +13,23 @@ An unknown key is an error, never ignored: a misspelt setting that silently does
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.log import sounds_secret
 
 FILE = "pilothouse.toml"
 PREFIX = "PILOTHOUSE_"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a source: a schema in SQL, a folder, and part of a variable's name
 
 
 class _Section(BaseModel):
@@ -44,15 +48,76 @@ class LakeSettings(_Section):
 
     url: str | None = Field(None, description="a path, s3://, abfss:// or gs://; without it <home>/lake")
     options: dict[str, str] = Field(default_factory=dict, description="of the object store, such as aws_region")
-    keep: timedelta = Field(timedelta(days=30), description="how long a version that nothing points to can be read")
+    keep: timedelta = Field(timedelta(days=30), ge=timedelta(0), description="how long a version that nothing points to can be read")
+
+
+class _Reached(_Section):
+    """Something that is logged on to."""
+
+    def told(self) -> dict[str, Any]:
+        """What is set, secrets in the clear."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()}
+        return {name: value for name, value in plain.items() if value not in {None, ""}}
+
+
+class SnowflakeSettings(_Reached):
+    """The Snowflake account in which models run where `tables.engine` is snowflake, in the words of its connector."""
+
+    account: str = Field("", description="the account's identifier")
+    user: str = Field("", description="who logs on")
+    password: SecretStr | None = Field(None, description="of that user")
+    authenticator: str = Field("", description="another way to log on than by password, such as oauth")
+    token: SecretStr | None = Field(None, description="for that way")
+    private_key_path: str = Field("", description="file of a private key, to log on by it")
+    private_key_passphrase: SecretStr | None = Field(None, description="of that key")
+    database: str = Field("", description="a database for Pilothouse alone: its schemas come and go")
+    warehouse: str = Field("", description="what computes")
+    role: str = Field("", description="which may create schemas in the database")
+    host: str = Field("", description="of a server that is not found by the account's identifier")
+    port: int | None = Field(None, ge=1, le=65535, description="of that server")
+    protocol: str = Field("", description="of that server")
+
+
+class DatabricksSettings(_Reached):
+    """The SQL warehouse in which models run where `tables.engine` is databricks."""
+
+    host: str = Field("", description="of the workspace")
+    http_path: str = Field("", description="of the SQL warehouse")
+    token: SecretStr | None = Field(None, description="of who logs on")
+    catalog: str = Field("", description="a catalog for Pilothouse alone: its schemas come and go")
 
 
 class TableSettings(_Section):
     """How tables are made by SQL."""
 
-    every: timedelta = Field(timedelta(minutes=2), description="how often is looked whether one is out of date")
-    memory: str = Field("4GB", description="what DuckDB may use before it spills to disk")
+    engine: Literal["duckdb", "spark", "snowflake", "databricks"] = Field("duckdb", description="what runs the models")
+    every: timedelta = Field(timedelta(minutes=2), gt=timedelta(0), description="how often is looked whether one is out of date")
+    memory: str = Field(
+        "4GB",
+        pattern=r"(?i)^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="what DuckDB may use before it spills to disk, and the driver of Spark",
+    )
     threads: int = Field(2, ge=1, description="how many models are built side by side")
+    spark: dict[str, str] = Field(default_factory=dict, description="Spark's own settings by their names, such as spark.master")
+    snowflake: SnowflakeSettings = SnowflakeSettings()
+    databricks: DatabricksSettings = DatabricksSettings()
+
+
+class GraphSettings(_Section):
+    """The graph of firms, orders and what holds them together, behind Bolt."""
+
+    engine: Literal["arcadedb", "neo4j"] = Field("arcadedb", description="what kind of server it is")
+    url: str | None = Field(None, description="bolt:// or neo4j+s:// of a server of yours; without it `pilothouse up` runs one of its own")
+    user: str = Field("", description="who writes; without it root (ArcadeDB) or neo4j (Neo4j)")
+    password: SecretStr | None = Field(None, description="of that user")
+    database: str = Field("", description="which of the server's databases; without it pilothouse (ArcadeDB) or neo4j (Neo4j)")
+    port: int = Field(0, ge=0, le=65535, description="of the server that `pilothouse up` runs; 0 takes a free one")
+    memory: str = Field("1g", pattern=r"^\d+[mg]$", description="what the server that `pilothouse up` runs may use for its heap")
+    reader: str = Field(
+        "", description="who reads and may not write, for people's own tools; `pilothouse up` makes one where the engine can"
+    )
+    reader_password: SecretStr | None = Field(None, description="of that reader")
 
 
 class MlflowSettings(_Section):
@@ -95,8 +160,8 @@ class SourceSettings(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     connector: str = Field(description="which kind of source it is: sap, salesforce, sql, or one that a plugin brings")
-    every: timedelta = Field(timedelta(minutes=1), description="how often the source is synced")
-    fresh_within: timedelta = Field(timedelta(hours=1), description="older than this is late")
+    every: timedelta = Field(timedelta(minutes=1), gt=timedelta(0), description="how often the source is synced")
+    fresh_within: timedelta = Field(timedelta(hours=1), gt=timedelta(0), description="older than this is late")
     owner: str = Field("", description="who answers for its data, shown in the Dagster UI")
     sandbox: bool = Field(default=False, description="served by the enterprise in a box")
 
@@ -118,11 +183,25 @@ class DriftSettings(_Section):
     retyped: DriftAnswer = Field("block", description="any other change of a type")
 
 
+class PrincipalSettings(_Section):
+    """Somebody who may approve what agents propose."""
+
+    role: str = Field(min_length=1, description="what somebody is, such as credit_manager; proposals name the roles that may approve them")
+    limit: Decimal | None = Field(None, ge=0, description="up to which amount; any where it is not set")
+
+
+class ApprovalSettings(_Section):
+    """How proposals become writes in source systems."""
+
+    four_eyes_above: Decimal = Field(Decimal(50_000), ge=0, description="from this amount on two people must approve")
+    expires: timedelta = Field(timedelta(days=3), gt=timedelta(0), description="how long a proposal can be approved")
+
+
 class RetentionSettings(_Section):
     """How long what grows is kept. What a decision points to is never removed."""
 
-    events: timedelta = Field(timedelta(days=30), description="of the event log")
-    runs: timedelta = Field(timedelta(days=14), description="of Dagster's runs and their logs")
+    events: timedelta = Field(timedelta(days=30), ge=timedelta(0), description="of the event log")
+    runs: timedelta = Field(timedelta(days=14), ge=timedelta(0), description="of Dagster's runs and their logs")
 
 
 class Settings(BaseSettings):
@@ -141,13 +220,24 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     lake: LakeSettings = LakeSettings()
     tables: TableSettings = TableSettings()
+    graph: GraphSettings = GraphSettings()
     mlflow: MlflowSettings = MlflowSettings()
     models: ModelSettings = ModelSettings()
     ports: PortSettings = PortSettings()
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     drift: DriftSettings = DriftSettings()
+    principals: dict[str, PrincipalSettings] = Field(default_factory=dict)
+    approvals: ApprovalSettings = ApprovalSettings()
     retention: RetentionSettings = RetentionSettings()
+
+    @field_validator("sources")
+    @classmethod
+    def _named_as_a_schema_and_a_variable_can_be(cls, sources: dict[str, SourceSettings]) -> dict[str, SourceSettings]:
+        for name in sources:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"'{name}' cannot name a source: small letters, digits and _ can, beginning with a letter")
+        return sources
 
     @property
     def lake_url(self) -> str:
@@ -202,23 +292,31 @@ def load(file: Path | None = None, *, running: bool = True) -> Settings:
     return settings.model_copy(update={"home": home})
 
 
-def config_error(error: ValidationError, where: str, section: tuple[str, ...] = ()) -> ConfigError:
-    """The first complaint of a validation, as one error that names the key, the value and where to set it."""
+def config_error(error: ValidationError, where: str, section: tuple[str, ...] = (), model: type[BaseModel] = Settings) -> ConfigError:
+    """The first complaint of a validation of `model`, as one error that names the key, the value (unless it is a secret, or so much
+    that secrets may be among it) and where to set it."""
     first = error.errors(include_url=False)[0]
     path = tuple(str(part) for part in (*section, *first["loc"]))
     key, variable = ".".join(path), PREFIX + "__".join(path).upper()
     if first["type"] == "extra_forbidden":
-        known = _siblings(error, first["loc"])
+        known = _siblings(model, first["loc"])
         hint = f"known here: {', '.join(known)}" if known else "remove it or correct its name"
         return ConfigError(f"{where}: unknown setting '{key}'", hint=hint)
     if first["type"] == "missing":
         hint = f"set {variable} in the environment, or {path[-1]} under [{'.'.join(path[:-1])}]"
         return ConfigError(f"{where}: setting '{key}' is missing", hint=hint)
-    return ConfigError(f"{where}: setting '{key}' is {_shown(first['input'])}: {first['msg']}", hint=f"correct it there, or set {variable}")
+    said = first["msg"].removeprefix("Value error, ")
+    if isinstance(first["input"], Mapping | BaseModel):  # secrets may be among what it holds
+        return ConfigError(f"{where}: '{key}': {said}", hint=f"correct it there, or set {variable}__<KEY>")
+    given = first["input"]
+    shown = f"{given.total_seconds():g} seconds" if isinstance(given, timedelta) else repr(given)
+    shown = "no secret that can be taken" if _is_secret(model, first["loc"]) else shown
+    return ConfigError(f"{where}: setting '{key}' is {shown}: {said}", hint=f"correct it there, or set {variable}")
 
 
-def _shown(value: object) -> str:
-    return "a secret" if isinstance(value, SecretStr) else repr(value)
+def _is_secret(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    field = getattr(_model_at(model, location[:-1]), "model_fields", {}).get(str(location[-1]))
+    return sounds_secret(str(location[-1])) or (field is not None and "SecretStr" in str(field.annotation))
 
 
 def _refuse_unknown_variables() -> None:
@@ -230,13 +328,16 @@ def _refuse_unknown_variables() -> None:
             raise ConfigError(f"environment: unknown setting {variable}", hint=f"known are {names} and their sections")
 
 
-def _siblings(error: ValidationError, location: tuple[int | str, ...]) -> list[str]:
+def _siblings(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The settings known beside the one that is unknown."""
-    model: Any = {"Settings": Settings}.get(error.title)
-    for part in location[:-1]:
+    return list(getattr(_model_at(model, location[:-1]), "model_fields", {}))
+
+
+def _model_at(model: Any, location: tuple[int | str, ...]) -> Any:
+    for part in location:
         field = getattr(model, "model_fields", {}).get(str(part))
         model = field.annotation if field is not None else None
-    return list(getattr(model, "model_fields", {}))
+    return model
 
 
 def _toml(file: Path) -> dict[str, Any]:

@@ -14,7 +14,9 @@ def write(home: Path, *, database_url: str, code_port: int) -> None:
     # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3, on which dagster-postgres breaks.
     url = database_url.replace("postgresql://", "postgresql+psycopg2://", 1)
     settings = {
-        "storage": {"postgres": {"postgres_url": url}},
+        "storage": {
+            "custom": {"module": "orchestration.realtime.storages", "class": "PooledStorage", "config": {"postgres_url": url}},
+        },
         "run_coordinator": {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"},
         "concurrency": {"runs": {"max_concurrent_runs": 2}},
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "poll_interval_seconds": 30},

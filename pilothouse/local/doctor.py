@@ -8,7 +8,7 @@ import shutil
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +41,7 @@ def examine() -> list[Finding]:
     findings = [Finding("settings", "ok", f"sources: {names or 'none'}")]
     findings += [_home(settings), _disk(settings), *_running(settings)]
     findings.append(_asked("database", lambda: _database(platform)))
+    findings.append(_asked("graph", lambda: f"{platform.graph.where}: answers ({platform.graph.check()})"))
     findings.append(_asked("lake", lambda: f"{platform.lake.url}: {sum(1 for _ in platform.lake.tables())} tables"))
     findings += [_source(platform, name) for name in platform.sources]
     platform.close()
@@ -65,7 +66,11 @@ def _source(platform: Platform, name: str) -> Finding:
             connector.check()
         return f"{platform.source(name).kind.name}: answers, knows us, offers what we read"
 
-    return _asked(f"source {name}", question)
+    finding = _asked(f"source {name}", question)
+    served_by_us = platform.source(name).settings.sandbox and not (platform.settings.home / "run" / "parts.json").exists()
+    if finding.state == "wrong" and served_by_us:
+        return replace(finding, cure=f"`pilothouse up` serves it out of its sandbox; for one of your own: {finding.cure}")
+    return finding
 
 
 def _home(settings: Settings) -> Finding:

@@ -1,4 +1,4 @@
-"""Everything one machine runs: PostgreSQL, the sandbox and Dagster, on loopback, in order, watched.
+"""Everything one machine runs: PostgreSQL, the graph, the sandbox and Dagster, on loopback, in order, watched.
 
 What listens where is written to `<home>/run/local.toml`, a layer of the settings: any other command of this project finds
 the running parts there. The file goes away when `up` ends.
@@ -22,6 +22,9 @@ from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import ConfigError, PilothouseError
 from pilothouse.kernel.settings import Settings
 from pilothouse.local import dagster_home
+from pilothouse.local.arcadedb import arcadedb
+from pilothouse.local.graph_server import GraphServer
+from pilothouse.local.neo4j import neo4j
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.local.process import Program, choose_port, listening, python
 
@@ -66,9 +69,18 @@ class Stack:
         database = [Part("PostgreSQL", f"127.0.0.1:{self._postgres.port}", self._postgres.pid)] if self._postgres else []
         return [*database, *(Part(program.name, program.address, program.pid) for program in self._programs if program.address)]
 
+    def claim(self) -> None:
+        """Make this project ours, before anything is written into it: ConfigError where it cannot be, or another `up` runs here."""
+        if self._lock is None:
+            self._lock = self._alone()
+
     def start(self, told: Told = lambda _: None) -> None:
         """Bring up what a sync needs, and the UI beside it, or raise with what one of them said. `told` hears what happens."""
-        self._lock = self._alone()
+        self.claim()
+        local: dict[str, Any] = {}
+        if self._settings.graph.url is None:
+            told("the graph")
+            local["graph"] = self._graph().settings()  # it gets ready beside the others
         told("PostgreSQL")
         url = self._database()
         told("operational schema")
@@ -77,7 +89,7 @@ class Stack:
         dagster_url = database.ensure_database(DAGSTER_DATABASE)
         mlflow_url = database.ensure_database(MLFLOW_DATABASE)
         database.close()
-        local: dict[str, Any] = {"database": {"url": url}}
+        local["database"] = {"url": url}
         self._write_local(local)
         told("Dagster")
         self._dagster(dagster_url)
@@ -160,6 +172,18 @@ class Stack:
         self._postgres = EmbeddedPostgres(self._settings.home / "postgres", self._port("postgres", self._settings.database.port))
         self._postgres.start()
         return Database(self._postgres.url()).ensure_database(DATABASE)
+
+    def _graph(self) -> GraphServer:
+        """The graph's server, started and not yet waited for."""
+        graph, log_file = self._settings.graph, self._settings.home / "logs" / "graph.log"
+        home, port = self._settings.home / "graph" / graph.engine, self._port("graph", graph.port)
+        if graph.engine == "neo4j":
+            server = neo4j(home, port, log_file, graph.memory)
+        else:
+            server = arcadedb(home, port, self._port("graph http", 0), log_file, graph.memory)
+        self._programs.append(server.program)
+        server.program.start()
+        return server
 
     def _sandbox(self, database_url: str) -> dict[str, dict[str, str]]:
         home = self._settings.home / "sandbox"

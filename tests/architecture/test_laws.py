@@ -9,6 +9,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,9 +46,18 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def trees() -> Iterator[tuple[str, ast.Module]]:
-    for path in MODULES:
-        yield named(path), ast.parse(path.read_text())
+@cache
+def trees() -> tuple[tuple[str, ast.Module], ...]:
+    return tuple((named(path), ast.parse(path.read_text())) for path in MODULES)
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Every package that a module imports, wherever it does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 def test_dependencies_point_down() -> None:
@@ -103,7 +114,7 @@ def test_every_module_opens_with_its_reason() -> None:
 
 
 def test_locks_name_no_registry_and_pin_every_package_by_hash() -> None:
-    for lock in (ROOT / "requirements.lock", ROOT / "bootstrap.lock", *(ROOT / "bench").glob("*.lock")):
+    for lock in (ROOT / "requirements.lock", ROOT / "bootstrap.lock", ROOT / "engines.lock", *(ROOT / "bench").glob("*.lock")):
         text = lock.read_text()
         assert "://" not in text, lock.name
         pins = re.findall(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+( ;[^\\\n]*)? \\$", text, flags=re.MULTILINE)
@@ -111,6 +122,48 @@ def test_locks_name_no_registry_and_pin_every_package_by_hash() -> None:
     for lock in ROOT.glob("tests/contract/*/package-lock.json"):
         resolved = [package.get("resolved", "") for package in json.loads(lock.read_text())["packages"].values()]
         assert [address for address in resolved if "://" in address] == [], lock
+
+
+def test_the_lake_has_one_door_which_writes_down_what_was_read() -> None:
+    """Law 1. Whoever read a Delta table past `kernel.lake` would leave no trace in the version vector."""
+    doors = {"read_delta", "scan_delta", "write_delta", "delta_scan"}
+    offenders = [
+        name
+        for name, tree in trees()
+        if not name.startswith(("pilothouse/kernel/lake/", "bench/"))
+        and ("deltalake" in imported(tree) or any(isinstance(node, ast.Attribute) and node.attr in doors for node in ast.walk(tree)))
+    ]
+    assert offenders == []
+
+
+def test_the_operational_database_is_never_another_engine() -> None:
+    """Law 2. SQLite is what the enterprise in a box remembers with, and nothing of ours."""
+    assert [name for name, tree in trees() if "sqlite3" in imported(tree) and not name.startswith(("pilothouse/sandbox/", "bench/"))] == []
+
+
+def test_nothing_that_is_caught_is_forgotten() -> None:
+    """Law 9. Who catches everything raises it again, or keeps it to tell."""
+    offenders = []
+    for name, tree in trees():
+        for node in ast.walk(tree):
+            everything = isinstance(node, ast.ExceptHandler) and (
+                node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+            )
+            if everything and isinstance(node, ast.ExceptHandler):
+                inside = [each for statement in node.body for each in ast.walk(statement)]
+                told = any(isinstance(each, ast.Name) and each.id == node.name for each in inside)
+                offenders += [] if told or any(isinstance(each, ast.Raise) for each in inside) else [f"{name}:{node.lineno}"]
+    assert offenders == []
+
+
+def test_whatever_grows_ships_with_an_end() -> None:
+    """Law 10."""
+    from orchestration.upkeep import upkeep_schedule
+    from pilothouse.kernel.settings import LakeSettings, RetentionSettings
+
+    kept = [LakeSettings().keep, *RetentionSettings().model_dump().values()]
+    assert all(isinstance(each, timedelta) and timedelta(days=1) <= each <= timedelta(days=400) for each in kept)
+    assert upkeep_schedule.default_status.value == "RUNNING"
 
 
 def test_no_file_names_a_machine() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,9 @@ class Lake:
 
     def _names(self) -> Iterator[str]:
         if self.local is not None:
+            there = next(folder for folder in (self.local, *self.local.absolute().parents) if folder.exists())
+            if not there.is_dir():  # a glob finds nothing there, and says nothing
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
             for log in self.local.glob("**/_delta_log"):
                 yield log.parent.relative_to(self.local).as_posix()
             return

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pilothouse.tables.project import Model, relation
+from pilothouse.tables.project import Model, changes_of, relation
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.needed import Needed
 from pilothouse.tables.why.walk import RAW_KEY, At, Key, Walk, as_text
@@ -118,7 +118,7 @@ class Impact:
         rows = self._explainer.rows_of(name, version)
         connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"; CREATE OR REPLACE VIEW "{schema}"."{called}" AS {rows}')
         source = self._explainer.model_of(name)
-        changed = f'"{model.name}__{name.removeprefix("raw/") if source is None else called}"'
+        changed = f'"{changes_of(model.name, name)}"'
         texts = " || chr(31) || ".join(as_text(part) for part in (source.key if source else RAW_KEY))
         listed = ["\x1f".join(key) for key in found.cells] if found else []
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS changes; CREATE OR REPLACE TABLE changes.{changed} AS FROM ({rows}) LIMIT 0")

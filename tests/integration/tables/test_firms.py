@@ -61,6 +61,7 @@ def test_every_merge_keeps_its_evidence(raw: RawCompany) -> None:
     assert set(links["weights_version"]) == {weights}
 
 
+@pytest.mark.untraced
 def test_a_merge_that_is_split_again_leaves_every_table_as_if_it_had_never_been(raw: RawCompany, builder: Builder) -> None:
     corrections, dice = Corrections(raw.lake), random.Random(3)
     for _ in range(TRIALS):
@@ -97,6 +98,7 @@ def test_a_split_outlives_every_rerun_and_can_be_taken_back(raw: RawCompany, bui
     assert before.keys() == state(raw, builder).keys()
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("beats", [10, 40])
 def test_a_record_keeps_its_firm_while_others_come_and_go(raw: RawCompany, builder: Builder, beats: int) -> None:
     before = firms(raw)

@@ -117,6 +117,7 @@ def marts(project: Project) -> Iterator[Model]:
     return (model for model in project.published.values() if model.layer != "staging" and not model.kept)
 
 
+@pytest.mark.untraced
 @pytest.mark.timeout(900)
 def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
     raw: RawCompany, explainer: Explainer, project: Project, whole_texts: Mapping[str, str]

@@ -165,6 +165,14 @@ def test_the_digest_depends_on_content_alone(lake: Lake) -> None:
     assert one.digest() != two.digest()
 
 
+def test_a_file_in_the_lakes_place_is_told_and_not_taken_for_an_empty_lake(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for url in (tmp_path / "file", tmp_path / "file" / "lake"):
+        with pytest.raises(LakeError, match="Not a directory"):
+            list(Lake(str(url)).tables())
+    assert list(Lake(str(tmp_path / "not yet")).tables()) == []
+
+
 def test_tables_are_found_by_name(lake: Lake) -> None:
     lake.raw("s4", "product").append(rows((1, "a")), commit(1))
     lake.table("marts/dim_firm").replace(rows((1, "a")))

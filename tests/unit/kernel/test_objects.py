@@ -6,9 +6,11 @@ import hashlib
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -139,6 +141,23 @@ def test_a_write_that_fails_halfway_leaves_no_trace(tmp_path: Path, files_end_at
         objects.put(content)
     assert not objects.has(digest(content))
     assert [path for path in (tmp_path / "objects").rglob("*") if path.is_file()] == []
+
+
+def test_what_a_killed_write_left_is_removed_once_it_is_old_and_nothing_else_is(tmp_path: Path) -> None:
+    objects = Objects(str(tmp_path / "objects"))
+    address = objects.put(b"decision")
+    killed = (
+        "import os, signal; from pilothouse.kernel.objects import Objects;"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL);"  # in the middle: written, and under no name yet
+        f"Objects({str(tmp_path / 'objects')!r}).put(b'never whole')"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], check=False).returncode == -signal.SIGKILL
+    assert list(objects.walk()) == [address]
+    now = datetime.now(UTC)
+    assert objects.discard_unfinished(before=now - timedelta(days=1)) == 0
+    assert objects.discard_unfinished(before=now + timedelta(days=1)) == 1
+    assert [path.suffix for path in (tmp_path / "objects").rglob("*") if path.is_file()] == [".zst"]
+    assert objects.get(address) == b"decision"
 
 
 def test_a_full_disk_is_worth_another_try(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from assets.platform import Platform
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.settings import load, project_file
 
@@ -51,12 +52,41 @@ def test_home_is_beside_the_file_wherever_one_stands(project: Path, monkeypatch:
         ("[sources.s4]\nurl = 'x'", "'sources.s4.connector' is missing[\\s\\S]*PILOTHOUSE_SOURCES__S4__CONNECTOR"),
         ("[lake\n", "not valid TOML"),
         ("[ports]\ndagster = 99999", "'ports.dagster' is 99999"),
+        ("[retention]\nevents = -1", "'retention.events' is -1 seconds"),
+        ("[lake]\nkeep = -5", "'lake.keep' is -5 seconds"),
+        ("[sources.s4]\nconnector = 'sap'\nevery = 0", "'sources.s4.every' is 0 seconds"),
+        ("[sources.'s4/eu']\nconnector = 'sap'", "'s4/eu' cannot name a source: small letters"),
+        ("[tables]\nmemory = 'lots'", "'tables.memory' is 'lots'"),
     ],
 )
 def test_a_wrong_file_is_one_error_that_names_key_and_cure(project: Path, text: str, said: str) -> None:
     (project / "pilothouse.toml").write_text(text)
     with pytest.raises(ConfigError, match=said):
         load()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('user = "ada"\npassword = "hunter-2"\nclient_secret = "hunter-2"', "give one of the two"),
+        ('user = "ada"\npassword = "hunter-2"\nstreams = ["ghost"]', "no stream is called 'ghost'"),
+        ("password = 70771", "'sources.s4.password' is no secret that can be taken"),
+        ('password = "hunter-2"\npagesize = 3', r"unknown setting 'sources.s4.pagesize'[\s\S]*known here:[\s\S]*page_size"),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_told_without_its_secrets(project: Path, text: str, said: str) -> None:
+    (project / "pilothouse.toml").write_text(f'[sources.s4]\nconnector = "sap"\nurl = "https://s4"\n{text}\n')
+    with pytest.raises(ConfigError, match=said) as caught:
+        _ = Platform(load()).sources
+    assert "hunter-2" not in str(caught.value)
+    assert "70771" not in str(caught.value)
+
+
+def test_a_secret_of_the_store_is_not_told_either(project: Path) -> None:
+    (project / "pilothouse.toml").write_text("[lake.options]\naws_secret_access_key = 70771\n")
+    with pytest.raises(ConfigError, match="aws_secret_access_key") as caught:
+        load()
+    assert "70771" not in str(caught.value)
 
 
 def test_a_misspelt_variable_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
