@@ -25,7 +25,6 @@ from models.model import Fitted
 from models.scoring import Scorer
 from models.splitting import Parts, divided, labelled
 from models.training import read_tables
-from models.versions import Version
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.sandbox.company.risk import log_odds
@@ -109,21 +108,7 @@ def expected_auc(chance: np.ndarray, score: np.ndarray) -> float:
 
 def single_scores(fitted: Fitted, parts: Parts) -> float:
     """Milliseconds that nineteen of twenty single scores take at most."""
-    version = Version(
-        1,
-        "",
-        tables.NOW,
-        fitted.seen_until,
-        "",
-        is_champion=True,
-        verdict="",
-        compared=None,
-        metrics={},
-        versions={},
-        card=fitted.card,
-        synthetic=True,
-    )
-    scorer, took = Scorer(RISK, version.version, version.card), []
+    scorer, took = Scorer(RISK, 1, fitted.card), []
     for row in parts.hold_out.head(SINGLE_SCORES).iter_rows(named=True):
         began = time.perf_counter()
         scorer.score(row)

@@ -1,7 +1,7 @@
 """The card of an additive model: what each feature adds, as lines and lists of points, in plain JSON.
 
 A card is what scikit-learn learned, written so that scoring needs neither scikit-learn nor MLflow: both cost seconds to import, and
-a row through a pipeline of thirty steps costs 10 ms where the card takes a quarter of one. One row and a million go through the
+a row through a pipeline of many steps costs milliseconds where the card takes an eighth of one. One row and a million go through the
 same arithmetic in the same order, so their scores are the same numbers. The parts are measured from the average row, so that a
 reason says what sets a row apart.
 """
