@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr, ValidationError
 
 from connectors.connector import Connector, ConnectorKind
+from models.model import Model
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.log import conceal
 from pilothouse.kernel.registry import discover
@@ -17,6 +18,9 @@ from pilothouse.kernel.streams import Stream
 from quality.rule import Rule, rules_for
 
 if TYPE_CHECKING:
+    from graph.kinds import Ontology
+    from graph.store import Graph
+    from models.training import Trainer
     from pilothouse.kernel.database import Database
     from pilothouse.kernel.events import EventLog
     from pilothouse.kernel.lake import Lake
@@ -90,10 +94,34 @@ class Platform:
         conceal([url.get_secret_value()])
         return Database(url.get_secret_value())
 
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph; ConfigError where none is set and none runs."""
+        from graph.store import Graph
+
+        given = self.settings.graph
+        if given.url is None:
+            raise ConfigError("there is no graph", hint=f"`pilothouse up` starts one, or set {PREFIX}GRAPH__URL to a server of yours")
+        if given.password is None:
+            raise ConfigError(f"graph.url = {given.url}: the password is not set", hint=f"set {PREFIX}GRAPH__PASSWORD")
+        conceal(secret.get_secret_value() for secret in (given.password, given.reader_password) if secret is not None)
+        return Graph.open(given.url, given.user, given.password.get_secret_value(), given.database, engine=given.engine)
+
+    @cached_property
+    def ontology(self) -> Ontology:
+        """What there is in the graph, held against the contracts of the marts that it comes from."""
+        from graph.kinds import Ontology
+
+        published = self.project.published.values()
+        return Ontology.declared().held_against(
+            {model.table: {column.name: column.kind for column in model.columns} for model in published}
+        )
+
     def close(self) -> None:
-        """Give back the database's connections, if any were opened."""
-        if "database" in self.__dict__:
-            self.database.close()
+        """Give back the connections to database and graph, if any were opened."""
+        for part in ("database", "graph"):
+            if part in self.__dict__:
+                getattr(self, part).close()
 
     @cached_property
     def events(self) -> EventLog:
@@ -138,6 +166,31 @@ class Platform:
         from pilothouse.tables.why.impact import Impact
 
         return Impact(self.explainer, self.project.published.values())
+
+    @cached_property
+    def models(self) -> dict[str, Model]:
+        """Every declared model by name."""
+        return discover("models", Model)
+
+    def model(self, name: str) -> Model:
+        """One model; ConfigError where none has that name."""
+        if name not in self.models:
+            raise ConfigError(f"no model '{name}'", hint=f"there are {', '.join(self.models)}; a plugin adds one by an entry point")
+        return self.models[name]
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """What trains them, and keeps their versions in MLflow."""
+        from models.tracking import Tracking, artifact_folder
+        from models.training import Trainer
+
+        mlflow = self.settings.mlflow
+        if mlflow.url is not None:
+            conceal([mlflow.url.get_secret_value()])
+            tracking = Tracking(mlflow.url.get_secret_value())
+        else:
+            tracking = Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
+        return Trainer(self.lake, tracking, keep=mlflow.keep, pins=self.pins)
 
     @cached_property
     def objects(self) -> Objects:

@@ -1,4 +1,4 @@
-"""Who hears of each stream as it is synced, and of each table as it is made: the terminal of whoever started it in this process."""
+"""Who hears of each stream that is synced, each table that is made and each type that is loaded: the terminal of who started it here."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from assets.loading import Load
+    from assets.measuring import Measured
+    from graph.loading import Loaded
     from pilothouse.tables.building import Made
 
 T = TypeVar("T")
@@ -39,3 +41,5 @@ class Channel(Generic[T]):
 
 LOADS: Channel[Load | None] = Channel("loads")  # nothing yet when a stream's sync begins
 TABLES: Channel[Made] = Channel("tables")
+GRAPH: Channel[Loaded] = Channel("graph")
+MEASURES: Channel[Measured] = Channel("measures")

@@ -12,7 +12,11 @@ from pydantic import BaseModel, ConfigDict
 from pilothouse.kernel.streams import Batch, Stream, Watermark
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import pyarrow as pa  # half a second that a list of streams does not need
+
+    from connectors.target import Target
 
 
 class Connector(ABC):
@@ -72,3 +76,4 @@ class ConnectorKind:
     options: type[SourceOptions]
     streams: Callable[[Any], Sequence[Stream]]  # of validated options; asks nobody
     connect: Callable[[str, Any], Connector]  # (source name, validated options)
+    target: Callable[[str, Any], AbstractContextManager[Target]] | None = None  # the same, open for writing; None: it is only read

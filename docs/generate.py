@@ -16,6 +16,8 @@ from pydantic.fields import FieldInfo
 
 from assets.platform import Platform, Source
 from connectors.connector import ConnectorKind
+from models.trees import declared_facts
+from models.trees.schema import files as schemas
 from pilothouse.cli.app import app
 from pilothouse.kernel.registry import discover
 from pilothouse.kernel.settings import PREFIX, Settings, SourceSettings, load
@@ -39,6 +41,8 @@ def write(folder: Path = FOLDER) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text)
+    for path, text in schemas(declared_facts()).items():
+        path.write_text(text, encoding="utf-8")
 
 
 def _commands() -> Iterator[str]:

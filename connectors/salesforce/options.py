@@ -58,6 +58,9 @@ class SalesforceOptions(SourceOptions):
     api_share: float = Field(default=0.2, ge=0, lt=1, description="Fraction of the org's daily API requests that is left for others.")
     bulk_threshold: int = Field(default=20_000, ge=0, description="From this many rows on the Bulk API is used.")
     bulk_patience: float = Field(default=3600.0, gt=0, description="Seconds to wait until Salesforce has prepared a bulk result.")
+    key_field: str = Field(
+        default="Pilothouse_Key__c", pattern=r"^\w+__c$", description="External id that tells what we created, on objects we create in."
+    )
     streams: Mapping[str, SalesforceObject] | None = Field(default=None, description="Streams by name; four standard objects where absent.")
 
     @field_validator("url")

@@ -81,9 +81,10 @@ class Org:
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         expects: Literal["json", "csv", "anything"] = "json",
+        wanted: frozenset[int] = frozenset(),
     ) -> Response:
-        """One request below `/services/data/vNN.0` (or to an absolute path), answered or raised. All we send may be
-        repeated: a query job that is made twice costs a job, not a row."""
+        """One request below `/services/data/vNN.0` (or to an absolute path), answered or raised; a refusal by one of the statuses
+        `wanted` is an answer. All we send may be repeated: a query job that is made twice costs a job, not a row."""
         query = "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in params.items()) if params else ""
         request = Request(
             url=(path if path.startswith("/") else f"{self.base}/{path}") + query,
@@ -96,12 +97,12 @@ class Org:
         )
         if body is not None:
             request = replace(request, headers={**request.headers, "Content-Type": "application/json"})
-        return self.send(request, what)
+        return self.send(request, what, wanted)
 
-    def send(self, request: Request, what: str) -> Response:
+    def send(self, request: Request, what: str, wanted: frozenset[int] = frozenset()) -> Response:
         """The response to a request, or the SourceError that its refusal stands for."""
         self._quota.check()
-        return self._client.fetch(request, lambda response: self._judged(response, request, what))
+        return self._client.fetch(request, lambda response: self._judged(response, request, what, wanted))
 
     def json(self, path: str, what: str, params: Mapping[str, str] | None = None) -> tuple[dict[str, Any], Response]:
         """The object that a GET answers with, and the response it came in."""
@@ -148,9 +149,9 @@ class Org:
             blame=self.blame,
         )
 
-    def _judged(self, response: Response, request: Request, what: str) -> Response:
+    def _judged(self, response: Response, request: Request, what: str, wanted: frozenset[int]) -> Response:
         self._quota.note(response.headers.get("sforce-limit-info"))
-        if response.status >= 300:
+        if response.status >= 300 and response.status not in wanted:
             raise judged(response, request, self.blame, what)
         return response
 

@@ -11,14 +11,23 @@ query.py       addresses and literals
 changes.py     reading by change timestamp: where to start, how far we are
 tombstones.py  deletions in a delta
 service.py     one OData service: its description and its pages
+connection.py  who we are to it
 connector.py   the connector
+writing.py     changing records
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 from connectors.connector import Connector, ConnectorKind
 from connectors.sap.options import SapOptions
 from connectors.sap.streams import SapStream
+
+if TYPE_CHECKING:
+    from connectors.target import Target
 
 
 def _streams(options: SapOptions) -> Sequence[SapStream]:
@@ -31,4 +40,14 @@ def _connect(source: str, options: SapOptions) -> Connector:
     return SapConnector(source, options)
 
 
-KIND = ConnectorKind(name="sap", options=SapOptions, streams=_streams, connect=_connect)
+@contextmanager
+def _target(source: str, options: SapOptions) -> Iterator[Target]:
+    from connectors.sap.connection import opened
+    from connectors.sap.writing import SapRecords
+    from connectors.target import Target
+
+    with closing(opened(source, options)) as client:
+        yield Target(source, SapRecords(client, options))
+
+
+KIND = ConnectorKind(name="sap", options=SapOptions, streams=_streams, connect=_connect, target=_target)

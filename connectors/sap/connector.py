@@ -11,15 +11,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import Any
 
-import httpx
 import pyarrow as pa
 import structlog
 
 from connectors.connector import Connector
-from connectors.http import Blame, HttpClient, Request, RequestBudget, TokenAuth, prefetch
+from connectors.http import Request, prefetch
 from connectors.sap.changes import Position, Progress, start_of_read
+from connectors.sap.connection import opened
 from connectors.sap.decode import PageDecoder
 from connectors.sap.metadata import EntityShape
 from connectors.sap.options import SapOptions
@@ -52,23 +51,7 @@ class SapConnector(Connector):
         self.name = source
         self._options = options
         self._streams = {each.name: each for each in options.selected()}
-        blame = Blame(source=source, credentials=options.credentials)
-        self._client = HttpClient(
-            source,
-            options.url,
-            auth=_auth(options, blame),
-            verify=options.verify,
-            headers={"Accept": "application/json", **({"sap-client": options.sap_client} if options.sap_client else {})},
-            timeout=options.timeout,
-            budget=RequestBudget(
-                source,
-                most=options.requests_per_minute,
-                per_sync=options.requests_per_sync,
-                setting=blame.setting("requests_per_minute" if options.requests_per_minute else "requests_per_sync"),
-            ),
-            largest_response=options.largest_response,
-            blame=blame,
-        )
+        self._client = opened(source, options)
         self._services: dict[str, ODataService] = {}
 
     def check(self) -> None:
@@ -270,14 +253,3 @@ class SapConnector(Connector):
 
     def _where(self, stream: SapStream) -> str:
         return f"{self.name} / {stream.name}"
-
-
-def _auth(options: SapOptions, blame: Blame) -> httpx.Auth | tuple[str, str]:
-    if options.user is not None and options.password is not None:
-        return options.user, options.password.get_secret_value()
-    assert options.client_id is not None
-    assert options.client_secret is not None
-    assert options.token_url is not None
-    token_url = options.token_url if "://" in options.token_url else options.url.rstrip("/") + "/" + options.token_url.lstrip("/")
-    form: dict[str, Any] = {"grant_type": "client_credentials"}
-    return TokenAuth(token_url, lambda: form, blame, basic=(options.client_id, options.client_secret.get_secret_value()))

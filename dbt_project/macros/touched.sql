@@ -34,7 +34,8 @@
 {% macro touch(query) -%}
     {%- set touched = this.incorporate(path={'identifier': this.identifier ~ '__touched'}) -%}
     {%- set key = model.config.meta.key | join(', ') -%}
-    {%- do run_query('create or replace table ' ~ touched ~ ' as select distinct ' ~ key ~ ' from (' ~ query ~ ') as touched') -%}
+    {%- do run_query('drop table if exists ' ~ touched) -%}
+    {%- do run_query('create table ' ~ touched ~ ' as select distinct ' ~ key ~ ' from (' ~ query ~ ') as touched') -%}
     {{ return('select ' ~ key ~ ' from ' ~ touched) }}
 {%- endmacro %}
 
@@ -84,13 +85,14 @@
 {#- After a model made its touched rows alone: put the others beside them, so that whoever reads it here, tests among them, sees all. -#}
 {% macro completed() -%}
     {%- if is_incremental_build() -%}
-        {%- set key = model.config.meta.key | join(', ') -%}
         {%- set made = this.incorporate(path={'identifier': this.identifier ~ '__made'}) -%}
         {%- set touched = this.incorporate(path={'identifier': this.identifier ~ '__touched'}) -%}
-        alter table {{ this }} rename to {{ adapter.quote(made.identifier) }};
-        create view {{ this }} as
-        select * from before.{{ adapter.quote(model.name) }} where ({{ key }}) not in (select ({{ key }}) from {{ touched }})
-        union all
-        select * from {{ made }};
+        {%- set same = [] -%}
+        {%- for column in model.config.meta.key %}{% do same.append('touched.' ~ column ~ ' = was.' ~ column) %}{% endfor -%}
+        {%- do adapter.rename_relation(this.incorporate(type='table'), made) -%}
+        {%- do run_query(
+            'create view ' ~ this ~ ' as select * from before.' ~ adapter.quote(model.name) ~ ' as was where not exists (select 1 from '
+            ~ touched ~ ' as touched where ' ~ same | join(' and ') ~ ') union all select * from ' ~ made
+        ) -%}
     {%- endif -%}
 {%- endmacro %}

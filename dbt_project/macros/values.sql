@@ -85,3 +85,12 @@
 {% macro later(one, other) -%}
     case when {{ other }} is null or {{ one }} > {{ other }} then {{ one }} else {{ other }} end
 {%- endmacro %}
+
+{#- What a country is called, by its ISO code. -#}
+{% macro country_names() -%}
+    {{ return({
+        'AT': 'Austria', 'BE': 'Belgium', 'CH': 'Switzerland', 'CZ': 'Czechia', 'DE': 'Germany', 'DK': 'Denmark', 'ES': 'Spain',
+        'FI': 'Finland', 'FR': 'France', 'GB': 'United Kingdom', 'HU': 'Hungary', 'IE': 'Ireland', 'IT': 'Italy', 'LU': 'Luxembourg',
+        'NL': 'Netherlands', 'NO': 'Norway', 'PL': 'Poland', 'PT': 'Portugal', 'SE': 'Sweden', 'SK': 'Slovakia', 'US': 'United States'
+    }) }}
+{%- endmacro %}

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pilothouse import __version__
-from pilothouse.cli import building, explaining, firms, inspecting, quarantine, running
+from pilothouse.cli import building, connecting, explaining, firms, graph, inspecting, measuring, models, quarantine, running, trees
 from pilothouse.kernel.log import configure
 
 app = typer.Typer(
@@ -22,6 +22,11 @@ building.register(app)
 explaining.register(app)
 inspecting.register(app)
 app.add_typer(firms.app)
+app.add_typer(graph.app)
+connecting.register(graph.app)
+app.add_typer(trees.app)
+app.add_typer(models.app)
+measuring.register(graph.app)
 app.add_typer(quarantine.app)
 app.add_typer(quarantine.drift_app)
 

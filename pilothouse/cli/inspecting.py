@@ -78,7 +78,7 @@ def query(
 
     moment = as_of.replace(tzinfo=UTC) if as_of else None
     with open_platform() as platform, recording() as recorder:
-        answer = lake_sql.query(platform.lake, sql, versions=dict(map(_pin, at or ())), as_of=moment)
+        answer = lake_sql.query(platform.lake, sql, versions=dict(map(pinned, at or ())), as_of=moment)
     versions = {entry.name: int(entry.version) for entry in recorder.versions().read}
     rows: list[dict[str, Any]] = answer.slice(0, limit).to_pylist()
     if json_output:
@@ -153,7 +153,8 @@ def doctor(json_output: Json = False) -> None:  # noqa: FBT002 - typer
         raise typer.Exit(1)
 
 
-def _pin(text: str) -> tuple[str, int]:
+def pinned(text: str) -> tuple[str, int]:
+    """TABLE=VERSION as somebody types it."""
     name, separator, version = text.rpartition("=")
     if not separator or not version.isdecimal():
         raise ConfigError(f"--at {text}: not TABLE=VERSION", hint="for example --at raw/s4/sales_order=3")

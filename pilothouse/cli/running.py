@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +21,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from pilothouse.cli.building import as_json, failures, run_build
+from pilothouse.cli.graph import Outcome as GraphOutcome
+from pilothouse.cli.graph import load_after_build
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, errors, print_json, told_plainly
 from pilothouse.kernel.errors import ConfigError
@@ -120,10 +126,12 @@ def up(
                 outcomes = dict(_sync_all(stack.dagster_home, everything, quiet=json_output, stopping=stopping))
                 held = sum(platform.lake.raw(load.source, load.stream).rows() for load in _loads(outcomes) if load.table)
             made = run_build(stack.dagster_home, [], quiet=json_output)
-            failed = bool(_failures(outcomes) or failures(made))
+            graph = load_after_build(stack.dagster_home, quiet=json_output)
+            trained = _train(project)
+            failed = bool(_failures(outcomes) or failures(made) or graph.reason or "error" in trained)
             if not once:
                 stack.start_daemon()
-            _summary(stack, outcomes, made, held, time.monotonic() - began, json_output=json_output, stays=not once)
+            _summary(stack, outcomes, made, graph, trained, held, time.monotonic() - began, json_output=json_output, stays=not once)
             if not once:
                 stack.watch(stopping, lambda text: errors.print(f"[yellow]{text}[/]"))
     except KeyboardInterrupt:
@@ -182,7 +190,16 @@ def _sync_all(
 
 
 def _summary(
-    stack: Stack, outcomes: dict[str, Outcome], made: list[Made], held: int, seconds: float, *, json_output: bool, stays: bool
+    stack: Stack,
+    outcomes: dict[str, Outcome],
+    made: list[Made],
+    graph: GraphOutcome,
+    trained: dict[str, Any],
+    held: int,
+    seconds: float,
+    *,
+    json_output: bool,
+    stays: bool,
 ) -> None:
     loads = _loads(outcomes)
     failed = _failures(outcomes)
@@ -193,6 +210,8 @@ def _summary(
                 "parts": [vars(part) for part in stack.parts],
                 "sync": _as_json(outcomes),
                 "tables": as_json(made),
+                "graph": graph.as_json(),
+                "models": trained,
             }
         )
         return
@@ -200,10 +219,13 @@ def _summary(
         f"[bold]{held:,}[/] rows in [bold]{len(loads)}[/] raw tables, [bold]{sum(load.rejected for load in loads):,}[/] quarantined, "
         f"[bold]{sum(load.events for load in loads):,}[/] events; [bold]{sum(each.table is not None for each in made)}[/] tables; "
         f"{seconds:.0f} s from start",
+        *graph.lines,
+        *_in_a_line(trained),
         "",
         *(f"{part.name:<12} {part.address}" for part in stack.parts),
         "",
         'Look     pilothouse tables · pilothouse query "FROM marts.dim_firm ORDER BY rating_score DESC LIMIT 5"',
+        "Connect  pilothouse graph connect tells other tools how to read the graph",
         "Mend     pilothouse quarantine list · pilothouse doctor",
     ]
     lines += [f"[red]failed[/]   {reason.splitlines()[0]}" for reason in failures(made)]
@@ -215,6 +237,29 @@ def _summary(
             "\n".join(lines), title="Pilothouse is up", title_align="left", border_style="green" if not failed else "yellow", expand=False
         )
     )
+
+
+def _train(project: Path) -> dict[str, Any]:
+    """Train what has not been trained on what there is, in a process of its own: what learning loads would be held until `up` ends."""
+    command = [sys.executable, "-c", "from pilothouse.cli import main; main()", "model", "train", "--json"]
+    done = subprocess.run(
+        command, cwd=project.parent, env={**os.environ, "PILOTHOUSE_CONFIG": str(project)}, capture_output=True, text=True, check=False
+    )
+    try:
+        told = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        return {"error": (done.stderr.strip().splitlines() or ["the training ended without a word"])[-1]}
+    return {"error": told["message"]} if isinstance(told, dict) else {"trained": told}
+
+
+def _in_a_line(trained: dict[str, Any]) -> Iterator[str]:
+    if "error" in trained:
+        yield f"[red]failed[/]   models: {trained['error'].splitlines()[0]}"
+    for model in trained.get("trained", ()):
+        figures = [
+            f"{name} {model['metrics'][name]:.3f}" for name in ("auc", "ece", "scaled_error", "coverage") if name in model["metrics"]
+        ]
+        yield f"Model    {model['model']} version {model['version']}: {', '.join(figures)}"
 
 
 def _as_json(outcomes: dict[str, Outcome]) -> list[dict[str, Any]]:

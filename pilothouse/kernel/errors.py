@@ -14,8 +14,10 @@
     │   ├── CredentialsRejected    it does not know us
     │   └── SourceContractChanged  it no longer offers what we read
     ├── TargetError                a write-back failed
-    │   └── Conflict               the record changed since it was read
-    ├── GraphError
+    │   ├── Conflict               the record changed since it was read
+    │   └── TargetUnavailable *    it does not answer, or somebody else is writing the record
+    ├── GraphError                 the graph refuses
+    │   └── GraphUnavailable *     it does not answer, or another writer was in the way
     ├── ModelError
     └── AgentError
         ├── BudgetExceeded
@@ -125,8 +127,20 @@ class Conflict(TargetError):
     """The record changed since it was read; nothing was overwritten."""
 
 
+class TargetUnavailable(TargetError):
+    """The target does not answer, or somebody else is writing the record; executing the plan again finds out what happened."""
+
+    transient = True
+
+
 class GraphError(PilothouseError):
     """The graph refuses."""
+
+
+class GraphUnavailable(GraphError):
+    """The graph does not answer, or another writer was in the way for longer than we care to wait."""
+
+    transient = True
 
 
 class ModelError(PilothouseError):

@@ -17,6 +17,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,18 +51,98 @@ class LakeSettings(_Section):
     keep: timedelta = Field(timedelta(days=30), ge=timedelta(0), description="how long a version that nothing points to can be read")
 
 
+class _Reached(_Section):
+    """Something that is logged on to."""
+
+    def told(self) -> dict[str, Any]:
+        """What is set, secrets in the clear."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in values.items()}
+        return {name: value for name, value in plain.items() if value not in {None, ""}}
+
+
+class SnowflakeSettings(_Reached):
+    """The Snowflake account in which models run where `tables.engine` is snowflake, in the words of its connector."""
+
+    account: str = Field("", description="the account's identifier")
+    user: str = Field("", description="who logs on")
+    password: SecretStr | None = Field(None, description="of that user")
+    authenticator: str = Field("", description="another way to log on than by password, such as oauth")
+    token: SecretStr | None = Field(None, description="for that way")
+    private_key_path: str = Field("", description="file of a private key, to log on by it")
+    private_key_passphrase: SecretStr | None = Field(None, description="of that key")
+    database: str = Field("", description="a database for Pilothouse alone: its schemas come and go")
+    warehouse: str = Field("", description="what computes")
+    role: str = Field("", description="which may create schemas in the database")
+    host: str = Field("", description="of a server that is not found by the account's identifier")
+    port: int | None = Field(None, ge=1, le=65535, description="of that server")
+    protocol: str = Field("", description="of that server")
+
+
+class DatabricksSettings(_Reached):
+    """The SQL warehouse in which models run where `tables.engine` is databricks."""
+
+    host: str = Field("", description="of the workspace")
+    http_path: str = Field("", description="of the SQL warehouse")
+    token: SecretStr | None = Field(None, description="of who logs on")
+    catalog: str = Field("", description="a catalog for Pilothouse alone: its schemas come and go")
+
+
 class TableSettings(_Section):
     """How tables are made by SQL."""
 
+    engine: Literal["duckdb", "spark", "snowflake", "databricks"] = Field("duckdb", description="what runs the models")
     every: timedelta = Field(timedelta(minutes=2), gt=timedelta(0), description="how often is looked whether one is out of date")
-    memory: str = Field("4GB", pattern=r"(?i)^\d+(\.\d+)? ?[KMGT]i?B$", description="what DuckDB may use before it spills to disk")
+    memory: str = Field(
+        "4GB",
+        pattern=r"(?i)^\d+(\.\d+)? ?[KMGT]i?B$",
+        description="what DuckDB may use before it spills to disk, and the driver of Spark",
+    )
     threads: int = Field(2, ge=1, description="how many models are built side by side")
+    spark: dict[str, str] = Field(default_factory=dict, description="Spark's own settings by their names, such as spark.master")
+    snowflake: SnowflakeSettings = SnowflakeSettings()
+    databricks: DatabricksSettings = DatabricksSettings()
+
+
+class GraphSettings(_Section):
+    """The graph of firms, orders and what holds them together, behind Bolt."""
+
+    engine: Literal["arcadedb", "neo4j"] = Field("arcadedb", description="what kind of server it is")
+    url: str | None = Field(None, description="bolt:// or neo4j+s:// of a server of yours; without it `pilothouse up` runs one of its own")
+    user: str = Field("", description="who writes; without it root (ArcadeDB) or neo4j (Neo4j)")
+    password: SecretStr | None = Field(None, description="of that user")
+    database: str = Field("", description="which of the server's databases; without it pilothouse (ArcadeDB) or neo4j (Neo4j)")
+    port: int = Field(0, ge=0, le=65535, description="of the server that `pilothouse up` runs; 0 takes a free one")
+    memory: str = Field("1g", pattern=r"^\d+[mg]$", description="what the server that `pilothouse up` runs may use for its heap")
+    reader: str = Field(
+        "", description="who reads and may not write, for people's own tools; `pilothouse up` makes one where the engine can"
+    )
+    reader_password: SecretStr | None = Field(None, description="of that reader")
+
+
+class MlflowSettings(_Section):
+    """Where versions of models are kept and seen."""
+
+    url: SecretStr | None = Field(
+        None, description="of a tracking server of your own; without it `pilothouse up` runs one over the operational server"
+    )
+    artifacts: str | None = Field(None, description="where models and pictures lie: a path or an object store; without it <home>/mlflow")
+    keep: int = Field(20, ge=2, description="how many versions of a model are kept, beside the one that is used")
+
+
+class ModelSettings(_Section):
+    """When models are scored and trained again."""
+
+    every: timedelta = Field(
+        timedelta(minutes=10), description="how often is looked whether scores are out of date, or outcomes have drifted"
+    )
 
 
 class PortSettings(_Section):
     """Where `pilothouse up` listens on loopback. A taken port is replaced by a free one, and says so."""
 
     dagster: int = Field(3000, ge=0, le=65535, description="of the Dagster UI")
+    mlflow: int = Field(5000, ge=0, le=65535, description="of the MLflow UI")
 
 
 class SandboxSettings(_Section):
@@ -102,6 +183,20 @@ class DriftSettings(_Section):
     retyped: DriftAnswer = Field("block", description="any other change of a type")
 
 
+class PrincipalSettings(_Section):
+    """Somebody who may approve what agents propose."""
+
+    role: str = Field(min_length=1, description="what somebody is, such as credit_manager; proposals name the roles that may approve them")
+    limit: Decimal | None = Field(None, ge=0, description="up to which amount; any where it is not set")
+
+
+class ApprovalSettings(_Section):
+    """How proposals become writes in source systems."""
+
+    four_eyes_above: Decimal = Field(Decimal(50_000), ge=0, description="from this amount on two people must approve")
+    expires: timedelta = Field(timedelta(days=3), gt=timedelta(0), description="how long a proposal can be approved")
+
+
 class RetentionSettings(_Section):
     """How long what grows is kept. What a decision points to is never removed."""
 
@@ -125,10 +220,15 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     lake: LakeSettings = LakeSettings()
     tables: TableSettings = TableSettings()
+    graph: GraphSettings = GraphSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    models: ModelSettings = ModelSettings()
     ports: PortSettings = PortSettings()
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     drift: DriftSettings = DriftSettings()
+    principals: dict[str, PrincipalSettings] = Field(default_factory=dict)
+    approvals: ApprovalSettings = ApprovalSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("sources")

@@ -41,6 +41,7 @@ def examine() -> list[Finding]:
     findings = [Finding("settings", "ok", f"sources: {names or 'none'}")]
     findings += [_home(settings), _disk(settings), *_running(settings)]
     findings.append(_asked("database", lambda: _database(platform)))
+    findings.append(_asked("graph", lambda: f"{platform.graph.where}: answers ({platform.graph.check()})"))
     findings.append(_asked("lake", lambda: f"{platform.lake.url}: {sum(1 for _ in platform.lake.tables())} tables"))
     findings += [_source(platform, name) for name in platform.sources]
     platform.close()

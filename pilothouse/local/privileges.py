@@ -80,12 +80,17 @@ def tethered(before: Callable[[], None] | None = None) -> Callable[[], None]:
     def prepare() -> None:
         if before is not None:
             before()
-        if _LINUX:
-            _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0))
-            if os.getppid() != parent:
-                os.kill(os.getpid(), signal.SIGINT)  # the parent died before the kernel was asked
+        tether(parent)
 
     return prepare
+
+
+def tether(parent: int) -> None:
+    """Let this process get SIGINT when the thread of that parent that started it ends; the program it becomes by exec, too."""
+    if _LINUX:
+        _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0))
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGINT)  # the parent died before the kernel was asked
 
 
 def _check(result: int) -> None:

@@ -1,4 +1,4 @@
-"""Everything one machine runs: PostgreSQL, the sandbox and Dagster, on loopback, in order, watched.
+"""Everything one machine runs: PostgreSQL, the graph, the sandbox and Dagster, on loopback, in order, watched.
 
 What listens where is written to `<home>/run/local.toml`, a layer of the settings: any other command of this project finds
 the running parts there. The file goes away when `up` ends.
@@ -22,11 +22,15 @@ from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import ConfigError, PilothouseError
 from pilothouse.kernel.settings import Settings
 from pilothouse.local import dagster_home
+from pilothouse.local.arcadedb import arcadedb
+from pilothouse.local.graph_server import GraphServer
+from pilothouse.local.neo4j import neo4j
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.local.process import Program, choose_port, listening, python
 
 DATABASE = "pilothouse"
 DAGSTER_DATABASE = "dagster"
+MLFLOW_DATABASE = "mlflow"
 
 log = structlog.get_logger()
 Told = Callable[[str], None]
@@ -73,17 +77,26 @@ class Stack:
     def start(self, told: Told = lambda _: None) -> None:
         """Bring up what a sync needs, and the UI beside it, or raise with what one of them said. `told` hears what happens."""
         self.claim()
+        local: dict[str, Any] = {}
+        if self._settings.graph.url is None:
+            told("the graph")
+            local["graph"] = self._graph().settings()  # it gets ready beside the others
         told("PostgreSQL")
         url = self._database()
         told("operational schema")
         database = Database(url)
         database.upgrade()
         dagster_url = database.ensure_database(DAGSTER_DATABASE)
+        mlflow_url = database.ensure_database(MLFLOW_DATABASE)
         database.close()
-        local: dict[str, Any] = {"database": {"url": url}}
+        local["database"] = {"url": url}
         self._write_local(local)
         told("Dagster")
         self._dagster(dagster_url)
+        if self._settings.mlflow.url is None:
+            told("MLflow")
+            local["mlflow"] = {"url": self._mlflow(mlflow_url)}
+            self._write_local(local)
         if self._settings.sandbox.enabled:
             told("the enterprise in a box")
             local["sources"] = self._sandbox(url)
@@ -160,6 +173,18 @@ class Stack:
         self._postgres.start()
         return Database(self._postgres.url()).ensure_database(DATABASE)
 
+    def _graph(self) -> GraphServer:
+        """The graph's server, started and not yet waited for."""
+        graph, log_file = self._settings.graph, self._settings.home / "logs" / "graph.log"
+        home, port = self._settings.home / "graph" / graph.engine, self._port("graph", graph.port)
+        if graph.engine == "neo4j":
+            server = neo4j(home, port, log_file, graph.memory)
+        else:
+            server = arcadedb(home, port, self._port("graph http", 0), log_file, graph.memory)
+        self._programs.append(server.program)
+        server.program.start()
+        return server
+
     def _sandbox(self, database_url: str) -> dict[str, dict[str, str]]:
         home = self._settings.home / "sandbox"
         endpoints = home / "endpoints.json"
@@ -182,6 +207,32 @@ class Stack:
         told = json.loads(endpoints.read_text())
         program.address = f"{told['sap']} (SAP), {told['salesforce']} (Salesforce), {told['admin']} (faults and clock)"
         return running_settings(self._settings, told, json.loads((home / "credentials.json").read_text()), database_url)
+
+    def _mlflow(self, database_url: str) -> str:
+        """MLflow's server as one process: its command line would be a second one that holds as much memory and only watches."""
+        port = self._port("mlflow", self._settings.ports.mlflow)
+        address = f"http://127.0.0.1:{port}"
+        artifacts = self._settings.mlflow.artifacts or str((self._settings.home / "mlflow" / "artifacts").absolute())
+        program = Program(
+            name="MLflow",
+            command=python("-m", "uvicorn", "mlflow.server.fastapi_app:app", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"),
+            log=self._settings.home / "logs" / "mlflow.log",
+            answers=lambda: listening(port),
+            environment={
+                "_MLFLOW_SERVER_FILE_STORE": database_url,
+                "_MLFLOW_SERVER_REGISTRY_STORE": database_url,
+                "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+                "_MLFLOW_SERVER_ARTIFACT_DESTINATION": artifacts,
+                "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+            },
+            folder=self._project.parent,
+            address=address,
+        )
+        self._programs.append(program)
+        program.start()
+        return address
 
     def _dagster(self, database_url: str) -> None:
         code, web = self._port("code location", 0), self._port("dagster", self._settings.ports.dagster)

@@ -6,8 +6,11 @@ goes only as far as it changes something. A wave is built and tested in a databa
 published, table by table, each by one commit. A build that dies in between leaves whole tables behind, and the next one goes on.
 
 An incremental model (`dbt_project/macros/touched.sql`) is given the rows of its inputs that changed since the versions it was
-made of, makes the rows they touch, and is merged; whatever stands in the way of that (other code, an expired version) makes it
-anew as a whole, with the same result.
+made of, makes the rows they touch, and is merged; whatever stands in the way of that (other code, an expired version, an engine
+that cannot) makes it anew as a whole, with the same result.
+
+Which engine runs the models is a setting (`engines`); what is said here holds on each of them. Models in Python run in this
+process on all.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import duckdb
 
@@ -28,12 +31,12 @@ from pilothouse.kernel.lake.duck import Scan
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.dbt import Dbt, Ran
+from pilothouse.tables.engines import Engine, Outcome, Part, Relation, Wave
+from pilothouse.tables.engines.choice import chosen
+from pilothouse.tables.engines.duck import DuckEngine
 from pilothouse.tables.project import Model, Project, relation
-from pilothouse.tables.publishable import quoted, refuse_duplicates, why_not
+from pilothouse.tables.publishable import quoted, refuse_duplicates, refuse_nulls, why_not
 from pilothouse.tables.record import Notes, Read, Record, reading
-
-if TYPE_CHECKING:
-    from pilothouse.tables.plugin import Served  # which imports dbt
 
 _BATCH_ROWS = 100_000
 How = Literal["unchanged", "in full", "in part", "failed", "not reached"]
@@ -69,7 +72,8 @@ class Builder:
     def __init__(self, lake: Lake, project: Project, work: Path, settings: TableSettings) -> None:
         self._lake = lake
         self.project = project
-        self._dbt = Dbt(project.folder, work)
+        self._here = DuckEngine(lake, Dbt(project.folder, work), settings)
+        self._engine = chosen(lake, project.folder, work, settings) or self._here
         self._notes = Notes(lake)
         self._settings = settings
         self._seen: dict[str, Read] = {}  # the inputs of one build, each looked at once
@@ -149,20 +153,24 @@ class Builder:
         partly = last is not None and model.incremental and not full and last.code == record.code and last.of_the_same_tables_as(record)
         return _Plan(model, record, last.inputs if last is not None and partly else None)
 
-    def _made(self, plans: Sequence[_Plan]) -> Iterator[Made]:
-        """Build one wave, and publish what passed."""
-        if not plans:
-            return
-        from pilothouse.tables.plugin import serving
+    def close(self) -> None:
+        """Give back what engines hold."""
+        self._engine.close()
 
+    def _made(self, plans: Sequence[_Plan]) -> Iterator[Made]:
+        """Build one wave, each model where it runs."""
+        for engine in dict.fromkeys((self._engine, self._here)):
+            mine = [plan for plan in plans if (self._here if plan.model.python else self._engine) is engine]
+            if mine:
+                yield from self._made_by(engine, mine)
+
+    def _made_by(self, engine: Engine, plans: Sequence[_Plan]) -> Iterator[Made]:
+        """Let an engine make them, and publish what passed."""
         began = time.monotonic()
-        served, partly = self._served(plans)
-        selected = [each.name for plan in plans for each in (*self.project.views(plan.model), plan.model)]
-        variables = {"incremental": sorted(partly), "memory": self._settings.memory, "threads": self._settings.threads}
-        with serving(served), ThreadPoolExecutor(self._settings.threads, "publish") as publishers:
-            ran = self._dbt.build(list(dict.fromkeys(selected)), variables=variables)
+        wave = self._wave(plans, in_part=engine.in_part)
+        with engine.making(wave) as outcome, ThreadPoolExecutor(self._settings.threads, "publish") as publishers:
             works = [
-                publishers.submit(copy_context().run, self._finished, plan, ran, served, in_part=plan.model.name in partly)
+                publishers.submit(copy_context().run, self._finished, plan, outcome, in_part=plan.model.name in wave.parts)
                 for plan in plans
             ]
             for work in works:
@@ -170,51 +178,49 @@ class Builder:
                 self._seen.pop(made.model.table, None)
                 yield replace(made, seconds=time.monotonic() - began)
 
-    def _finished(self, plan: _Plan, ran: Sequence[Ran], served: Served, in_part: bool) -> Made:  # noqa: FBT001 - by place, through a pool
-        """Publish what dbt made of one model, unless there is a reason not to."""
-        about = [each for each in ran if each.model == plan.model.name]
-        tests = tuple(each for each in about if each.kind != "model")
+    def _finished(self, plan: _Plan, outcome: Outcome, in_part: bool) -> Made:  # noqa: FBT001 - by place, through a pool
+        """Publish what was made of one model, unless there is a reason not to."""
+        tests = tuple(each for each in outcome.ran if each.model == plan.model.name and each.kind != "model")
         try:
-            connection = served.cursor()
-            reason = next(filter(None, (why_not(each, ran, connection) for each in (*self.project.views(plan.model), plan.model))), "")
+            reason = next(filter(None, (why_not(each, outcome) for each in (*self.project.views(plan.model), plan.model))), "")
             if reason:
                 return Made(plan.model, "failed", reason=reason, tests=tests)
-            return replace(self._published(plan, connection, in_part=in_part), tests=tests)
+            return replace(self._published(plan, outcome.cursor(), in_part=in_part), tests=tests)
         except PilothouseError as error:
             return Made(plan.model, "failed", reason=str(error), tests=tests)
         except duckdb.Error as error:  # out of memory or of disk, while the rows are read out
             hint = "give it more by `tables.memory`, or free some disk; the table stays as it was"
             return Made(plan.model, "failed", reason=f"{plan.model.table}: {error}\n  hint: {hint}", tests=tests)
 
-    def _served(self, plans: Sequence[_Plan]) -> tuple[Served, set[str]]:
-        """Everything that a wave reads, at its versions; and the models of which only a part is made."""
-        from pilothouse.tables.plugin import Served
-
-        relations: dict[tuple[str, str], Scan] = {}
-        views: dict[tuple[str, str], str] = {}
-        partly: set[str] = set()
+    def _wave(self, plans: Sequence[_Plan], *, in_part: bool) -> Wave:
+        """These models with everything that they read, at its versions."""
+        inputs: dict[Relation, Scan] = {}
+        parts: dict[str, Part] = {}
         for plan in plans:
             for name, read in plan.record.inputs.items():
-                if relation(name) not in relations:
-                    relations[relation(name)] = self._lake.table(name).files(read.version)
-            if plan.since is not None:
-                try:
-                    changes = {
-                        name: self._lake.table(name).difference(plan.since[name].version, plan.record.inputs[name].version)
-                        for name in plan.since
-                    }
-                except LakeError:  # a version has expired: the table is made as a whole
-                    continue
-                partly.add(plan.model.name)
-                relations["before", plan.model.name] = self._table(plan.model).files()
-                for name, (lost, gained) in changes.items():
-                    called = f"{plan.model.name}__{name.removeprefix('raw/') if name.startswith('raw/') else name.rpartition('/')[2]}"
-                    relations |= {("lost", called): lost, ("gained", called): gained}
-                    views["changes", called] = _CHANGES.format(name=called)
+                if relation(name) not in inputs:
+                    inputs[relation(name)] = self._lake.table(name).files(read.version)
+            part = self._part(plan) if in_part else None
+            if part is not None:
+                parts[plan.model.name] = part
         for model in self._tested_against(plans):
-            if (model.layer, model.name) not in relations:
-                relations[model.layer, model.name] = self._table(model).files()
-        return Served(self._lake, relations, views), partly
+            if (model.layer, model.name) not in inputs:
+                inputs[model.layer, model.name] = self._table(model).files()
+        models = [each for plan in plans for each in (*self.project.views(plan.model), plan.model)]
+        return Wave(tuple(dict.fromkeys(models)), inputs, parts)
+
+    def _part(self, plan: _Plan) -> Part | None:
+        """What changed for a model since it was made; None where it has to be made as a whole."""
+        if plan.since is None:
+            return None
+        changes: dict[str, tuple[Scan, Scan]] = {}
+        for name, last in plan.since.items():
+            called = f"{plan.model.name}__{name.removeprefix('raw/') if name.startswith('raw/') else name.rpartition('/')[2]}"
+            try:
+                changes[called] = self._lake.table(name).difference(last.version, plan.record.inputs[name].version)
+            except LakeError:  # the version has expired
+                return None
+        return Part(self._table(plan.model).files(), changes)
 
     def _tested_against(self, plans: Sequence[_Plan]) -> Iterator[Model]:
         """Tables further up that tests may name, as far as they are there."""
@@ -224,6 +230,7 @@ class Builder:
 
     def _published(self, plan: _Plan, connection: duckdb.DuckDBPyConnection, *, in_part: bool) -> Made:
         model, table = plan.model, self._table(plan.model)
+        refuse_nulls(model, connection)
         refuse_duplicates(model, connection)
         before = table.pinned() if table.exists() else None
         metadata = plan.record.as_metadata()
@@ -243,12 +250,6 @@ class Builder:
             rows=table.rows(),
             inputs=plan.record.inputs,
         )
-
-
-_CHANGES = """
-    (SELECT * FROM lost."{name}" EXCEPT SELECT * FROM gained."{name}")
-    UNION ALL (SELECT * FROM gained."{name}" EXCEPT SELECT * FROM lost."{name}")
-"""
 
 
 def _merge_queries(model: Model) -> tuple[str, str]:

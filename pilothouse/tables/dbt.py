@@ -38,21 +38,40 @@ class Ran:
         return self.status in {"success", "pass", "warn", "no-op"}
 
 
-class Dbt:
-    """A dbt project, ready to run."""
+@dataclass(frozen=True)
+class Profile:
+    """How dbt reaches what it runs on, in its own words. Secrets are told to it in memory, and stand in no file."""
 
-    def __init__(self, folder: Path, work: Path) -> None:
+    outputs: Mapping[str, Any]
+    secrets: Mapping[str, str]
+
+
+class Dbt:
+    """A dbt project, ready to run on one of its targets. Each has a folder of its own to work in: what was parsed for one is not
+    what another one reads."""
+
+    def __init__(
+        self,
+        folder: Path,
+        work: Path,
+        target: str = "duckdb",
+        variables: Mapping[str, Any] | None = None,
+        profile: Profile | None = None,
+    ) -> None:
         self.folder = folder
         self._work = work
+        self._target = target
+        self._profiles = self._written(profile) if profile else folder
+        self._variables = {**(variables or {}), **(profile.secrets if profile else {})}
 
     @cached_property
     def manifest(self) -> Any:
         """The project as dbt understands it."""
-        return self._invoke("parse").result
+        return self._invoke("parse", *self._told({})).result
 
     def build(self, names: Sequence[str], *, variables: Mapping[str, Any]) -> list[Ran]:
         """Make these models and run their tests, each test before the models that read what it tests."""
-        selected = ("--select", *names, "--indirect-selection", "buildable", "--vars", json.dumps(dict(variables)))
+        selected = ("--select", *names, "--indirect-selection", "buildable", *self._told(variables))
         selected += ("--exclude-resource-type", "unit_test")  # they ask about texts, not about rows
         done = self._invoke("build", *selected, manifest=self.manifest)
         if done.result is None:
@@ -61,19 +80,30 @@ class Dbt:
 
     def unit_tests(self) -> list[Ran]:
         """Whether models do with given rows what their unit tests expect. What they read must be served, for its columns."""
-        done = self._invoke("test", "--select", "test_type:unit", manifest=self.manifest)
+        done = self._invoke("test", "--select", "test_type:unit", *self._told({}), manifest=self.manifest)
         return [_ran(result) for result in done.result.results]
 
     def compile(self, *, variables: Mapping[str, Any]) -> dict[str, str]:
         """The SQL of every model and every analysis, by its name."""
-        done = self._invoke("compile", "--vars", json.dumps(dict(variables)), manifest=self.manifest)
+        done = self._invoke("compile", *self._told(variables), manifest=self.manifest)
         nodes = (each.node for each in done.result.results if each.node.resource_type in {"model", "analysis"})
         return {node.name: node.compiled_code for node in nodes if node.compiled_code}
+
+    def _written(self, profile: Profile) -> Path:
+        """The folder of a file that tells the profile."""
+        outputs = {**profile.outputs, **{name: f"{{{{ var('{name}') }}}}" for name in profile.secrets}}
+        self._work.mkdir(parents=True, exist_ok=True)
+        told = {"pilothouse": {"target": self._target, "outputs": {self._target: outputs}}}
+        (self._work / "profiles.yml").write_text(json.dumps(told, indent=2))  # JSON is YAML
+        return self._work
+
+    def _told(self, variables: Mapping[str, Any]) -> tuple[str, str]:
+        return "--vars", json.dumps({**self._variables, **variables})
 
     def _invoke(self, command: str, *told: str, manifest: Any = None) -> Any:
         from dbt.cli.main import dbtRunner
 
-        where = ("--project-dir", str(self.folder), "--profiles-dir", str(self.folder))
+        where = ("--project-dir", str(self.folder), "--profiles-dir", str(self._profiles), "--target", self._target)
         paths = ("--target-path", str(self._work / "target"), "--log-path", str(self._work / "logs"))
         with _ONE_AT_A_TIME:
             done = dbtRunner(manifest=manifest).invoke([*_QUIETLY, command, *where, *paths, *told])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pilothouse.kernel.errors import DataRejected
-from pilothouse.tables.dbt import Ran
+from pilothouse.tables.engines import Outcome
 from pilothouse.tables.project import Model
 
 if TYPE_CHECKING:
@@ -15,19 +15,33 @@ if TYPE_CHECKING:
 _STAYS = "the table stays as it was"
 
 
-def why_not(model: Model, ran: Sequence[Ran], connection: duckdb.DuckDBPyConnection) -> str:
+def why_not(model: Model, outcome: Outcome) -> str:
     """Why a model must not be published; nothing where it may."""
-    about = [each for each in ran if each.model == model.name]
+    about = [each for each in outcome.ran if each.model == model.name]
     for each in about:
         if each.ok or each.status == "skipped":
             continue
         if each.kind == "test" and each.status == "fail":
-            example = connection.execute(each.sql).fetchone() if each.sql else None
+            example = outcome.example(each.sql) if each.sql else None
             shown = f", such as {', '.join(map(str, example))}" if example else ""
             return f"{model.table}: test {each.name} found {each.failures}{shown}\n  hint: mend {model.path} or what it reads; {_STAYS}"
         return f"{model.table}: {each.message}\n  hint: mend {model.path}; {_STAYS}"
     made = any(each.ok for each in about if each.kind == "model")
     return "" if made else f"{model.table}: was not made\n  hint: something that it reads was not made, either; {_STAYS}"
+
+
+def refuse_nulls(model: Model, connection: duckdb.DuckDBPyConnection) -> None:
+    """DataRejected where a column that must say something does not: not every engine holds a table to that by itself."""
+    required = [column.name for column in model.columns if column.required]
+    if not required:
+        return
+    counted = ", ".join(f'count(*) FILTER ("{name}" IS NULL)' for name in required)
+    found = connection.execute(f'SELECT {counted} FROM "{model.layer}"."{model.name}"').fetchone()
+    for name, times in zip(required, found or (), strict=False):
+        if times:
+            raise DataRejected(
+                f"{model.table}: {name} is null in {times} rows, and its contract says that it is not", hint=f"mend {model.path}; {_STAYS}"
+            )
 
 
 def refuse_duplicates(model: Model, connection: duckdb.DuckDBPyConnection) -> None:

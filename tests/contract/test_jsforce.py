@@ -64,7 +64,7 @@ def test_it_logs_in_and_out_by_soap_and_oauth(seen: dict[str, Any]) -> None:
 
 def test_it_reads_what_the_org_says_about_itself(seen: dict[str, Any]) -> None:
     assert seen["versions"]
-    assert seen["objects"] == ["Account", "Case", "Contact", "Opportunity", "User"]
+    assert seen["objects"] == ["Account", "Case", "Contact", "Opportunity", "Task", "User"]
     assert seen["fields"] == len(ENTITIES["Contact"].fields)
     assert seen["limit"] == 100_000
 

@@ -159,7 +159,7 @@ def test_all_pages_of_a_query_bring_each_record_once(sandbox: Sandbox) -> None:
 
 def test_the_org_describes_itself_and_its_objects(sandbox: Sandbox) -> None:
     client = sandbox.client
-    assert [found["name"] for found in client.describe()["sobjects"]] == ["Account", "Case", "Contact", "Opportunity", "User"]
+    assert [found["name"] for found in client.describe()["sobjects"]] == ["Account", "Case", "Contact", "Opportunity", "Task", "User"]
     fields = {field["name"]: field for field in client.Opportunity.describe()["fields"]}
     assert list(fields) == [field.name for field in ENTITIES["Opportunity"].fields]
     assert (fields["Amount"]["type"], fields["Amount"]["precision"], fields["Amount"]["scale"]) == ("currency", 18, 2)

@@ -121,7 +121,7 @@ def summary(project: Project) -> dict[str, Any]:
 def test_the_first_up_brings_every_stream(project: Project, summary: dict[str, Any]) -> None:
     assert len(summary["sync"]) == 18
     assert [each for each in summary["sync"] if "error" in each] == []
-    assert {part["name"] for part in summary["parts"]} == {"PostgreSQL", "sandbox", "Dagster UI"}
+    assert {part["name"] for part in summary["parts"]} == {"PostgreSQL", "graph", "sandbox", "Dagster UI", "MLflow"}
     project.lake_equals_its_sources()
 
 
@@ -182,11 +182,12 @@ def test_a_second_up_is_refused_with_the_first_ones_number(project: Project, sum
     assert (project.home / "run" / "local.toml").exists()
 
 
-def test_a_killed_database_and_a_killed_sandbox_come_back(project: Project, summary: dict[str, Any]) -> None:
+def test_a_killed_database_a_killed_graph_and_a_killed_sandbox_come_back(project: Project, summary: dict[str, Any]) -> None:
     endpoints = project.home / "sandbox" / "endpoints.json"
     os.kill(json.loads(endpoints.read_text())["pid"], signal.SIGKILL)
-    (postgres,) = (part["pid"] for part in summary["parts"] if part["name"] == "PostgreSQL")
-    os.kill(postgres, signal.SIGKILL)
+    for part in summary["parts"]:
+        if part["name"] in {"PostgreSQL", "graph"}:
+            os.kill(part["pid"], signal.SIGKILL)
     deadline = time.monotonic() + 90
     while wrong := [finding for finding in project.run("doctor", check=False) if finding["state"] == "wrong"]:
         assert time.monotonic() < deadline, wrong

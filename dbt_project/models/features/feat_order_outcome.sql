@@ -21,6 +21,7 @@ select
             else paid_on
         end
     ) as known_on,
+    max(cast({{ dbt.dateadd('day', 31, 'due_on') }} as date)) as decided_on,
     max(days_late) as days_late,
     min(case when paid_on is null then 0 else 1 end) = 1 as is_settled,
     {{ any_synthetic('_synthetic') }} as _synthetic

@@ -63,6 +63,16 @@ earlier_invoices as (
                 else 0
             end
         ) as bigint) as late_and_open,
+        cast(sum(case when {{ dbt.datediff('invoice.due_on', 'orders.ordered_on', 'day') }} > 30 then 1 else 0 end) as bigint) as decided,
+        cast(sum(case when invoice.paid_on < orders.ordered_on and invoice.days_late <= 30 then 1 else 0 end) as bigint) as settled_in_time,
+        cast(sum(case when invoice.paid_on < orders.ordered_on and invoice.days_late <= 30 then invoice.days_late else 0 end) as bigint) as days_late_in_time,
+        cast(sum(
+            case
+                when invoice.paid_on is not null and invoice.paid_on < orders.ordered_on then 0
+                when {{ dbt.datediff('invoice.due_on', 'orders.ordered_on', 'day') }} between 12 and 30 then 1
+                else 0
+            end
+        ) as bigint) as slow,
         cast(sum(case when invoice.paid_on is null or invoice.paid_on >= orders.ordered_on then invoice.owed_eur else 0 end) as decimal(18, 2)) as open_eur,
         cast(sum(
             case when (invoice.paid_on is null or invoice.paid_on >= orders.ordered_on) and invoice.due_on < orders.ordered_on then invoice.owed_eur else 0 end
@@ -86,6 +96,12 @@ rated as (
     from orders
     inner join {{ ref('fct_rating') }} as rating
         on orders.firm_id = rating.firm_id and rating.rated_on < orders.ordered_on
+),
+
+ratings as (
+    select order_id, avg(score) as mean_score, {{ any_synthetic('_synthetic') }} as _synthetic
+    from rated
+    group by order_id
 ),
 
 owners_rated as (
@@ -158,17 +174,24 @@ select
     cast({{ dbt.datediff('earlier_orders.first_ordered_on', 'orders.ordered_on', 'day') }} as bigint) as ordering_for_days,
     cast(earlier_orders.ordered_eur as double) / earlier_orders.orders_before as usual_order_eur,
     earlier_orders.largest_order_eur,
+    case when orders.placed_eur > 0 and earlier_orders.ordered_eur > 0
+        then ln(cast(orders.placed_eur as double) * earlier_orders.orders_before / cast(earlier_orders.ordered_eur as double)) end as order_against_usual,
     coalesce(earlier_invoices.settled, 0) as invoices_settled,
     coalesce(earlier_invoices.settled_overdue, 0) as invoices_settled_overdue,
     coalesce(earlier_invoices.late, 0) as invoices_late,
     coalesce(earlier_invoices.late_and_open, 0) as invoices_late_and_open,
     case when earlier_invoices.settled > 0 then cast(earlier_invoices.days_late_settled as double) / earlier_invoices.settled end as mean_days_late,
+    -- Of few invoices little can be said: both are drawn to what is usual, by as much as three and six invoices say.
+    cast(coalesce(earlier_invoices.days_late_in_time, 0) + 3 as double) / (coalesce(earlier_invoices.settled_in_time, 0) + 3) as usual_days_late,
+    (coalesce(earlier_invoices.late, 0) + 0.42e0) / (coalesce(earlier_invoices.decided, 0) + 6) as late_share,
+    coalesce(earlier_invoices.slow, 0) as invoices_slow_and_open,
     coalesce(earlier_invoices.open_eur, 0) as open_eur,
     coalesce(earlier_invoices.overdue_eur, 0) as overdue_eur,
     rating.score as rating_score,
     rating.grade as rating_grade,
     cast({{ dbt.datediff('rating.rated_on', 'orders.ordered_on', 'day') }} as bigint) as rating_age_days,
     rating_before.score as rating_score_before,
+    ratings.mean_score as mean_rating_score,
     owners.worst_owner_score,
     coalesce(owners.owners_in_distress, 0) as owners_in_distress,
     month_before.output_index as industry_output,
@@ -180,6 +203,7 @@ select
     (
         orders._synthetic or coalesce(firm._synthetic, false) or coalesce(earlier_orders._synthetic, false)
         or coalesce(earlier_invoices._synthetic, false) or coalesce(rating._synthetic, false) or coalesce(rating_before._synthetic, false)
+        or coalesce(ratings._synthetic, false)
         or coalesce(owners._synthetic, false) or coalesce(month_before._synthetic, false) or coalesce(half_year_before._synthetic, false)
         or coalesce(earlier_cases._synthetic, false)
     ) as _synthetic
@@ -194,6 +218,8 @@ left join rated as rating
     on orders.order_id = rating.order_id and rating.age = 1
 left join rated as rating_before
     on orders.order_id = rating_before.order_id and rating_before.age = 2
+left join ratings
+    on orders.order_id = ratings.order_id
 left join owners
     on orders.order_id = owners.order_id
 left join {{ ref('stg_bureau__industry_index') }} as month_before

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from pilothouse.kernel.errors import LakeError
 from pilothouse.kernel.stores import filesystem, local_path
+from pilothouse.kernel.versions import Pinned
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,6 +47,7 @@ class Scan:
 
     uris: tuple[str, ...]
     schema: pa.Schema
+    pinned: Pinned | None = None  # the table at its version, where these are all of its files
 
     @property
     def sql(self) -> str:

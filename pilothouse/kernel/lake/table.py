@@ -87,6 +87,11 @@ class Table:
         entries = self.history(_RECENT)
         return int(next((entry["version"] for entry in entries if entry.get("operation") in _OF_ROWS), entries[-1]["version"]))
 
+    def content_versions(self, after: int = -1) -> list[tuple[int, datetime]]:
+        """The versions above `after` that changed rows, oldest first, each with the moment of its commit."""
+        entries = [entry for entry in self.history() if entry["version"] > after and entry.get("operation") in _OF_ROWS]
+        return [(int(entry["version"]), datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)) for entry in reversed(entries)]
+
     def schema(self, version: int | None = None) -> pa.Schema:
         """The Arrow schema, with the field metadata that sources gave."""
         schema: pa.Schema = pa.schema(self.delta(version).schema().to_arrow())
@@ -208,8 +213,9 @@ class Table:
     def files(self, version: int | None = None) -> Scan:
         """The files of a version, recorded like any read: what DuckDB reads."""
         delta = self.delta(version)
-        note_read(self._pinned(delta))
-        return Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()))
+        pinned = self._pinned(delta)
+        note_read(pinned)
+        return Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()), pinned)
 
     def difference(self, since: int, version: int | None = None) -> tuple[Scan, Scan]:
         """The files that a version lost and gained against an earlier one: every row that changed between the two is in them,

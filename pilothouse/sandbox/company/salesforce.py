@@ -3,7 +3,7 @@
 from pilothouse.sandbox.company.schema import Entity, Field
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-PREFIXES = {"Account": "001", "Contact": "003", "User": "005", "Opportunity": "006", "Case": "500"}
+PREFIXES = {"Account": "001", "Contact": "003", "User": "005", "Opportunity": "006", "Case": "500", "Task": "00T"}
 
 _SYSTEM = (
     Field("OwnerId", length=18, nullable=False, label="Owner ID", reference="User.Id"),
@@ -167,7 +167,34 @@ CASE = Entity(
     indexes=(("SystemModstamp", "Id"), ("AccountId",), ("ContactId",), ("IsClosed", "Id")),
 )
 
-SALESFORCE: tuple[Entity, ...] = (USER, ACCOUNT, CONTACT, OPPORTUNITY, CASE)
+TASK = Entity(
+    "salesforce",
+    "Task",
+    ("Id",),
+    (
+        Field("Id", length=18, nullable=False, label="Activity ID"),
+        Field("WhatId", length=18, label="Related To ID", reference="Account.Id"),
+        Field("WhoId", length=18, label="Name ID", reference="Contact.Id"),
+        Field("Subject", length=255, label="Subject"),
+        Field("Description", length=32000, label="Description"),
+        Field("ActivityDate", "date", label="Due Date Only"),
+        Field(
+            "Status",
+            length=255,
+            label="Status",
+            picklist=("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred"),
+        ),
+        Field("Priority", length=255, label="Priority", picklist=("High", "Normal", "Low")),
+        Field("Pilothouse_Key__c", length=80, label="Pilothouse Key"),
+        *_SYSTEM,
+    ),
+    label="Task",
+    changed="SystemModstamp",
+    created="CreatedDate",
+    indexes=(("SystemModstamp", "Id"), ("Pilothouse_Key__c",)),
+)
+
+SALESFORCE: tuple[Entity, ...] = (USER, ACCOUNT, CONTACT, OPPORTUNITY, CASE, TASK)
 
 
 def record_id(entity: str, number: int) -> str:

@@ -14,6 +14,7 @@ from pilothouse.sandbox.faults import Faults
 from pilothouse.sandbox.salesforce.derivations import derived
 from pilothouse.sandbox.salesforce.errors import ApiError
 from pilothouse.sandbox.salesforce.objects import Objects, SObject, is_external_id
+from pilothouse.sandbox.salesforce.preconditions import Precondition, marks
 from pilothouse.sandbox.salesforce.soql.compiler import Compiled, Record, no_such_column
 from pilothouse.sandbox.salesforce.soql.expressions import of_column
 from pilothouse.sandbox.salesforce.soql.rendering import json_statement
@@ -78,13 +79,20 @@ class Records:
             self._store.insert(found.entity, row, at)
         return str(row["Id"])
 
-    def update(self, found: SObject, key: str, given: Mapping[str, Any], writer: Writer) -> None:
-        """Change fields of a record."""
+    def marks(self, found: SObject, key: str) -> dict[str, str]:
+        """The headers that mark the record's state."""
+        return marks(found, self._present(found, key))
+
+    def update(
+        self, found: SObject, key: str, given: Mapping[str, Any], writer: Writer, precondition: Precondition = lambda _: None
+    ) -> None:
+        """Change fields of a record that meets the precondition."""
         self._unlocked(writer)
         at = self.now()
         values = self._values(found, given)
         with self._store.writing():
             before = self._present(found, key)
+            precondition(before)
             self._references(found, values)
             changes = {**values, **derived(found.name, before, values, timestamp(at)), **_touched(found, writer, timestamp(at))}
             self._store.update(found.entity, [key], changes, at)

@@ -15,6 +15,7 @@ from pilothouse.sandbox.salesforce.bulk_query import QueryJobs
 from pilothouse.sandbox.salesforce.calls import NO_CONTENT, Answer, Call, answered, refused
 from pilothouse.sandbox.salesforce.errors import ApiError
 from pilothouse.sandbox.salesforce.objects import Objects
+from pilothouse.sandbox.salesforce.preconditions import precondition
 from pilothouse.sandbox.salesforce.queries import Queries
 from pilothouse.sandbox.salesforce.records import Records
 from pilothouse.sandbox.salesforce.several import Collections, writer_of
@@ -171,11 +172,11 @@ class Routes:
 
     def _read(self, call: Call, taken: tuple[str, ...]) -> Answer:
         found, key = self._objects.get(taken[0]), record_key(taken[1])
-        return Answer(body=self._records.read(found, key, _named(call), call.base))
+        return Answer(body=self._records.read(found, key, _named(call), call.base), headers=self._records.marks(found, key))
 
     def _update(self, call: Call, taken: tuple[str, ...]) -> Answer:
         found, key = self._objects.get(taken[0]), record_key(taken[1])
-        self._records.update(found, key, call.json_object(), writer_of(call))
+        self._records.update(found, key, call.json_object(), writer_of(call), precondition(found, call.headers))
         return NO_CONTENT
 
     def _delete(self, call: Call, taken: tuple[str, ...]) -> Answer:

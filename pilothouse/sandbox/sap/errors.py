@@ -63,6 +63,11 @@ def precondition_failed() -> ODataError:
     return ODataError(412, "/IWBEP/CM_MGW_RT/005", "Precondition failed: the ETag does not match the resource's current state")
 
 
+def locked(name: str) -> ODataError:
+    """423: somebody has the document open for editing."""
+    return ODataError(423, "/IWBEP/CM_MGW_RT/026", f"{name} is currently being processed by user MILLERA")
+
+
 def delta_gone() -> ODataError:
     """410: the delta token is too old, or was never ours."""
     return ODataError(410, "/IWBEP/CM_MGW_RT/215", "The delta token is no longer valid; read the entity set again")

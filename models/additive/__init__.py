@@ -1,0 +1,1 @@
+"""Additive models: every feature adds its part to a score, so that the parts are its reasons, exactly."""

@@ -1,0 +1,1 @@
+"""The decision trees in force: one YAML file each, named after its tree."""

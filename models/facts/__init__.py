@@ -1,0 +1,1 @@
+"""What trees may ask: each module declares sets of facts."""

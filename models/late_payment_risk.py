@@ -1,0 +1,51 @@
+"""How likely the invoices of an order are paid more than thirty days late, or never."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.classifier import AdditiveClassifier
+from models.model import Bar, Category, Features, Model, Number, Scenario, Shift, Split, Target
+
+_GRADE_STEP: Final = 65.0  # points of the score from one grade of the bureau to the next
+
+LATE_PAYMENT_RISK = Model(
+    name="late_payment_risk",
+    description="How likely an order's invoices are paid more than 30 days late, or never, from what was known when it was placed.",
+    kind=AdditiveClassifier(strength=0.3),
+    key=("order_id",),
+    features=Features(
+        table="features/feat_order_risk",
+        as_of="ordered_on",
+        columns=(
+            Number("mean_rating_score", "rating score so far"),
+            Number("usual_days_late", "days it usually pays after the due date"),
+            Number("late_share", "share of its earlier invoices that were late"),
+            Number("invoices_slow_and_open", "invoices open 12 to 30 days after they were due"),
+            Number("open_eur", "amount open"),
+            Number("worst_owner_score", "worst score among its owners"),
+            Number("owners_in_distress", "an owner in distress"),
+            Number("order_against_usual", "order against its usual one"),
+            Number("orders_30d", "orders in the last 30 days"),
+            Number("customer_for_days", "days as a customer", at=(0.0, 60.0, 120.0, 180.0, 365.0)),
+            Number("cases_180d", "cases in the last 180 days"),
+            Number("escalated_180d", "escalated cases in the last 180 days"),
+            Number("industry_output", "output of its industry"),
+            Number("industry_insolvencies", "insolvencies in its industry"),
+            Category("country", "country"),
+        ),
+    ),
+    target=Target(table="features/feat_order_outcome", column="is_late", known_on="decided_on"),
+    split=Split(hold_out=0.2, calibrate=0.1),
+    beats=Bar(measure="log_loss", by=0.002),
+    scenarios=(
+        Scenario(
+            "rating-drops",
+            "The rating of every firm falls by two grades",
+            (Shift("mean_rating_score", plus=2 * _GRADE_STEP),),
+        ),
+        Scenario("industry-slumps", "The output index of every industry falls by 20 %", (Shift("industry_output", times=0.8),)),
+        Scenario("insolvencies-rise", "Insolvencies in every industry rise by half", (Shift("industry_insolvencies", times=1.5),)),
+        Scenario("owners-fail", "Every owner is in distress", (Shift("owners_in_distress", to=1.0), Shift("worst_owner_score", to=520.0))),
+    ),
+)

@@ -1,0 +1,83 @@
+"""When models are scored, and when they are trained again."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from assets.resource import PlatformResource
+from assets.tables import asset_key
+from models.model import Model
+
+if TYPE_CHECKING:
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # exported nowhere else
+
+    from assets.platform import Platform
+
+TRAIN = "train_models"
+SCORE = "score_models"
+_UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+
+
+def model_jobs(models: Sequence[Model]) -> "list[UnresolvedAssetJobDefinition]":
+    """Training with the scores that follow from it, and scores alone."""
+    trained = [asset_key(model.versions) for model in models]
+    scored = [asset_key(model.scores) for model in models]
+    return [
+        dg.define_asset_job(
+            TRAIN, dg.AssetSelection.assets(*trained, *scored), description="Train models, use what is better, score by it."
+        ),
+        dg.define_asset_job(SCORE, dg.AssetSelection.assets(*scored), description="Score by the versions that are used."),
+    ]
+
+
+def model_sensors(
+    platform: "Platform", train: "UnresolvedAssetJobDefinition", score: "UnresolvedAssetJobDefinition"
+) -> list[dg.SensorDefinition]:
+    """One that trains what has not been trained, or has outcomes that turned out otherwise; one that keeps scores up to date."""
+    every = int(platform.settings.models.every.total_seconds())
+
+    @dg.sensor(
+        name="models_due",
+        job=train,
+        minimum_interval_seconds=every,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Trains what has not been trained, and what has new outcomes that are worse than expected, or rows that drifted.",
+    )
+    def models_due(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.RunRequest | dg.SkipReason:
+        from models.retraining import reasons_to_train
+
+        if context.instance.get_runs_count(dg.RunsFilter(job_name=TRAIN, statuses=_UNFINISHED)):
+            return dg.SkipReason("models are being trained")
+        due = reasons_to_train(platform.platform.lake, list(platform.platform.models.values()))
+        if not due:
+            return dg.SkipReason("no model has outcomes that turned out otherwise than expected")
+        # A state of the lake is tried once: what a training finds too little to learn from waits for more.
+        key = hashlib.sha256(json.dumps({name: each.state for name, each in due.items()}, sort_keys=True).encode()).hexdigest()[:32]
+        selection = [asset_key(table) for name in due for table in (f"model/{name}", f"scores/{name}")]
+        return dg.RunRequest(
+            run_key=key, asset_selection=selection, tags={f"pilothouse/due_{name}": each.reason[:200] for name, each in due.items()}
+        )
+
+    @dg.sensor(
+        name="scores_outdated",
+        job=score,
+        minimum_interval_seconds=every,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Scores anew what was scored by another version, or of tables that say something else by now.",
+    )
+    def scores_outdated(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.RunRequest | dg.SkipReason:
+        from models.retraining import scores_state
+
+        if context.instance.get_runs_count(dg.RunsFilter(job_name=SCORE, statuses=_UNFINISHED)):
+            return dg.SkipReason("scores are being made")
+        state = scores_state(platform.platform.lake, list(platform.platform.models.values()))
+        if not state:
+            return dg.SkipReason("no model is used yet")
+        # Scores of a state are made once: Dagster knows the key of a run that it has had.
+        key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:32]
+        return dg.RunRequest(run_key=key, asset_selection=[asset_key(f"scores/{name}") for name in state])
+
+    return [models_due, scores_outdated]

@@ -1,0 +1,124 @@
+"""What an agent is: a value. What it says to what it is asked is a function of that value, the request and a snapshot.
+
+An agent's version is the hash of all that defines it: instructions, tools, output, budget, brain and the code that runs them.
+Two agents of one version that hear the same say the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from pydantic import BaseModel
+
+from pilothouse.agents.budget import Budget
+from pilothouse.agents.capsules.capsule import canonical
+from pilothouse.agents.tools import Calls, Tool
+
+CODE = ("pilothouse.agents", "models.trees")  # what a decision is made by, beside what its agent declares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What an agent is asked: about what, on which occasion, and at which moment. A run asks no other clock."""
+
+    subject: str  # such as s4/sales_order/1000100
+    at: datetime
+    event: Mapping[str, Any]
+    event_id: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As it is kept."""
+        return {"subject": self.subject, "at": self.at.isoformat(), "event": dict(self.event), "event_id": self.event_id}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Request:
+        """The inverse."""
+        return cls(subject=plain["subject"], at=datetime.fromisoformat(plain["at"]), event=plain["event"], event_id=plain["event_id"])
+
+
+class Brain(Protocol):
+    """What decides: a tree over facts, or a language model. It hears only what its calls answer."""
+
+    def definition(self) -> Any:
+        """All that makes it what it is, as plain JSON."""
+        ...
+
+    def as_defined(self, definition: Any) -> Brain:
+        """The brain of an earlier definition, such as the tree of a decision made long ago."""
+        ...
+
+    def decide(self, agent: Agent, request: Request, calls: Calls) -> Mapping[str, Any]:
+        """What is decided, as the agent's output takes it."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """One agent. Adding one is one file under `pilothouse/agents/desks`, or in a package that joins by an entry point."""
+
+    name: str
+    description: str
+    instructions: str
+    subject: str  # what it decides on, such as s4/sales_order
+    tools: tuple[Tool, ...]
+    permissions: frozenset[str]
+    output: type[BaseModel]
+    brain: Brain
+    budget: Budget = field(default_factory=Budget)
+    tables: tuple[str, ...] = ()  # what its snapshot holds
+    wakes_on: tuple[str, ...] = ()  # topics of events
+    owner: str = "team:credit"
+
+    def definition(self) -> dict[str, Any]:
+        """Everything that its version stands for, as plain JSON."""
+        return {
+            "name": self.name,
+            "instructions": self.instructions,
+            "subject": self.subject,
+            "tools": [_defined(tool) for tool in sorted(self.tools, key=lambda each: each.name)],
+            "permissions": sorted(self.permissions),
+            "output": self.output.model_json_schema(),
+            "budget": msgspec.to_builtins(self.budget, str_keys=True),
+            "tables": sorted(self.tables),
+            "brain": self.brain.definition(),
+            "code": code_digest(*CODE, *sorted({tool.run.__module__ for tool in self.tools})),
+        }
+
+    def version(self) -> str:
+        """The hash of its definition."""
+        return hashlib.sha256(canonical(self.definition())).hexdigest()
+
+
+def _defined(tool: Tool) -> dict[str, Any]:
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "arguments": tool.arguments.model_json_schema(),
+        "permission": tool.permission,
+        "effect": tool.effect,
+        "worst": msgspec.to_builtins(tool.worst),
+    }
+
+
+@cache
+def code_digest(*names: str) -> str:
+    """The hash of the source of modules and of all in packages, in the order of their names."""
+    hashed = hashlib.sha256()
+    for name in names:
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        origin = Path(spec.origin)
+        files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+        for path in files:
+            hashed.update(f"{name}:{path.relative_to(origin.parent).as_posix()}\0".encode())
+            hashed.update(path.read_bytes())
+    return hashed.hexdigest()

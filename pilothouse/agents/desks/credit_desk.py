@@ -1,0 +1,139 @@
+"""Decides on each new sales order: deliver on account, ask for prepayment, or hold it until somebody has looked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pydantic import BaseModel, Field
+
+from models.trees import find_tree
+from pilothouse.agents.agent import Agent, Request
+from pilothouse.agents.policy import Facts, Policy, confidence
+from pilothouse.agents.tools import Calls
+from pilothouse.agents.toolset.firms import GROUP, OPEN_CASES, OWNERS
+from pilothouse.agents.toolset.orders import FEATURES, FEATURES_OF_ORDER, ORDER, RISK, RISK_OF_ORDER
+
+if TYPE_CHECKING:
+    from models.trees import Decision
+
+BLOCKS: Final = {"hold": "01", "prepayment": "02"}  # the reasons for a delivery block under which SAP keeps an order back
+_CENT: Final = Decimal("0.01")
+
+
+class Proposed(BaseModel):
+    """A write that a person may approve."""
+
+    target: str
+    record: str
+    identity: dict[str, str]
+    values: dict[str, str]
+
+
+class CreditDecision(BaseModel):
+    """What the desk decided, and why."""
+
+    action: Literal["release", "prepayment", "hold"]
+    amount_eur: Decimal | None = Field(description="net value of the order")
+    at_risk_eur: Decimal | None = Field(description="of that, what is likely paid late or never")
+    probability: float | None = Field(description="that it is paid more than 30 days late; nothing where no model is in force")
+    reasons: list[str] = Field(min_length=1, description="in plain words, the weightiest first")
+    confidence: float = Field(ge=0, le=1)
+    otherwise: dict[str, Any] | None = Field(description="the nearest other decision, and what would have to change for it")
+    terms: dict[str, Any]
+    path: list[dict[str, Any]] = Field(description="the way through the tree, with each condition and the value seen")
+    firm_id: str
+    open_cases: int
+    owners: list[str]
+    proposal: Proposed | None
+
+
+def _gather(request: Request, calls: Calls) -> Facts:
+    order_id = request.subject.rpartition("/")[2]
+    order = calls.call("order", {"order_id": order_id})
+    features = calls.call("features", {"order_id": order_id})
+    risk = calls.call("late_payment_risk", {"order_id": order_id})
+    group = calls.call("group", {"firm_id": order["firm_id"]})
+    cases = calls.call("open_cases", {"firm_id": order["firm_id"]})
+    owners = calls.call("owners", {"firm_id": order["firm_id"]})
+    return {
+        **features,
+        "risk.probability": risk.get("probability"),
+        "graph.group_exposure": group.get("group_open_eur"),
+        "graph.group_overdue": group.get("group_overdue_eur"),
+        "graph.group_firms": group.get("group_firms"),
+        "order": order,
+        "risk": risk,
+        "cases": cases,
+        "owners": owners,
+    }
+
+
+def _tell(decision: Decision, facts: Facts, request: Request) -> Mapping[str, Any]:
+    order, risk = facts["order"], facts["risk"]
+    sure, other = confidence(decision, facts)
+    amount = None if order["net_amount_eur"] is None else Decimal(order["net_amount_eur"])
+    chance = risk.get("probability")
+    at_risk = None if amount is None or chance is None else (amount * Decimal(repr(chance))).quantize(_CENT, ROUND_HALF_UP)
+    return {
+        "action": decision.action,
+        "amount_eur": amount,
+        "at_risk_eur": at_risk,
+        "probability": chance,
+        "reasons": _reasons(decision, facts),
+        "confidence": sure,
+        "otherwise": other,
+        "terms": dict(decision.terms),
+        "path": decision.as_json()["path"],
+        "firm_id": order["firm_id"],
+        "open_cases": len(facts["cases"]),
+        "owners": [owner["owner_firm_id"] for owner in facts["owners"]],
+        "proposal": _proposal(decision.action, order, request),
+    }
+
+
+def _reasons(decision: Decision, facts: Facts) -> list[str]:
+    """The tree's word, then what weighs most in the risk: what raises it where the order is not released, what lowers it where it is."""
+    told = [decision.reason]
+    chance = facts["risk"].get("probability")
+    if chance is not None:
+        told.append(f"The model expects a late payment with a probability of {chance:.0%}")
+    raising = decision.action != "release"
+    weighty = [each for each in facts["risk"].get("reasons", []) if (each["adds"] > 0) == raising and abs(each["adds"]) >= 0.05]
+    told += [f"{each['words']}: {_shown(each['value'])}, which {'raises' if raising else 'lowers'} it" for each in weighty[:2]]
+    overdue = facts.get("overdue_eur")
+    if overdue is not None and Decimal(str(overdue)) > 0:
+        told.append(f"{Decimal(str(overdue)):,.0f} EUR of its invoices were overdue when it ordered")
+    if facts["cases"]:
+        told.append(f"{len(facts['cases'])} open case{'s' if len(facts['cases']) > 1 else ''} in Salesforce")
+    return told
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "not known"
+    return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _proposal(action: str, order: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
+    """The delivery block that keeps an order back, unless it is there or there is nothing left to keep back."""
+    block = BLOCKS.get(action)
+    if block is None or order["delivery_block"] == block or order["is_complete"] or order["is_rejected"]:
+        return None
+    source, record, order_id = request.subject.split("/")
+    return {"target": source, "record": record, "identity": {"SalesOrder": order_id}, "values": {"DeliveryBlockReason": block}}
+
+
+CREDIT_DESK: Final = Agent(
+    name="credit_desk",
+    description="Decides on each new sales order: release, ask for prepayment, or hold.",
+    instructions="Decide whether an order is delivered on account, against prepayment, or held, by what is known of its firm and group.",
+    subject="s4/sales_order",
+    tools=(ORDER, FEATURES_OF_ORDER, RISK_OF_ORDER, GROUP, OPEN_CASES, OWNERS),
+    permissions=frozenset({"orders", "risk", "firms", "cases"}),
+    output=CreditDecision,
+    brain=Policy(find_tree("credit_release"), _gather, _tell),
+    tables=("marts/fct_order", "marts/fct_case", "marts/fct_ownership", FEATURES, "graph/firm_measures", RISK),
+    wakes_on=("order.created",),
+)

@@ -1,0 +1,61 @@
+"""A brain without a key or a network: facts are gathered by calls, a decision tree decides, and the tree's own way is the reason."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Self
+
+from pilothouse.agents.tools import Calls
+
+if TYPE_CHECKING:
+    from models.trees import Decision, Tree
+    from pilothouse.agents.agent import Agent, Request
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Decides by a tree. `gather` brings the facts that it may ask, `tell` says in an agent's words what it decided."""
+
+    tree: Tree
+    gather: Callable[[Request, Calls], Facts]
+    tell: Callable[[Decision, Facts, Request], Mapping[str, Any]]
+
+    def definition(self) -> Any:
+        """The tree as it is written down."""
+        return {"tree": self.tree.document.canonical(), "tree_version": self.tree.version}
+
+    def as_defined(self, definition: Any) -> Self:
+        """The policy with the tree of then."""
+        if definition["tree_version"] == self.tree.version:
+            return self
+        from models.trees import declared_facts, tree_from
+
+        return replace(self, tree=tree_from(definition["tree"], declared_facts(), self.tree.name))
+
+    def decide(self, agent: Agent, request: Request, calls: Calls) -> Mapping[str, Any]:  # noqa: ARG002 - a brain's signature
+        """Gather, decide, tell."""
+        facts = self.gather(request, calls)
+        return self.tell(self.tree.decide(asked_by(self.tree, facts)), facts, request)
+
+
+def asked_by(tree: Tree, facts: Facts) -> dict[str, Any]:
+    """What a tree asks of the facts. Decimals came as texts, which keep their digits; a tree compares numbers."""
+    given = {name: facts.get(name) for name in tree.inputs}
+    return {
+        name: Decimal(value) if isinstance(value, str) and tree.facts[name].type == "number" else value for name, value in given.items()
+    }
+
+
+def confidence(decision: Decision, facts: Facts) -> tuple[float, dict[str, Any] | None]:
+    """How sure a decision is, and the nearest other one. It is as sure as what would have to change for another is much: nothing in
+    between gives 0, one unit of what the tree calls a change 0.63, and where nothing leads elsewhere it is 1."""
+    other = decision.tree.nearest(asked_by(decision.tree, facts))
+    if other is None:
+        return 1.0, None
+    return round(1.0 - math.exp(-other.weight), 4), json.loads(json.dumps(other.as_json(), default=str))

@@ -1,0 +1,161 @@
+"""The world as an agent sees it: tables at named versions, and nothing else.
+
+A snapshot is taken once and does not move. So two calls of one run cannot contradict each other, a backtest sees no later row, and
+what a decision read is known before it reads. Every table that is looked at is noted in the version vector by the look itself.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from pilothouse.kernel.errors import LakeError, ToolFailed
+from pilothouse.kernel.lake.duck import offer_store
+from pilothouse.kernel.versions import Pinned, Versions, note_read
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from pilothouse.kernel.lake import Lake
+
+_SYNTHETIC: Final = "_synthetic"
+
+
+@dataclass
+class Look:
+    """What was found out about a run by what it looked at: whether any row comes from the enterprise in a box."""
+
+    synthetic: bool = False
+
+
+_looks: ContextVar[tuple[Look, ...]] = ContextVar("pilothouse_looks", default=())
+
+
+@contextmanager
+def looking() -> Iterator[Look]:
+    """Watch what is looked at inside. Runs that share a snapshot are told apart by this."""
+    look = Look()
+    token = _looks.set((*_looks.get(), look))
+    try:
+        yield look
+    finally:
+        _looks.reset(token)
+
+
+class Snapshot:
+    """Tables of a lake at these versions. Threads may share it; `close` gives back what it holds."""
+
+    def __init__(self, lake: Lake, versions: Mapping[str, Pinned]) -> None:
+        self._lake = lake
+        self._versions = dict(versions)
+        self._views: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @classmethod
+    def take(cls, lake: Lake, tables: Iterable[str]) -> Snapshot:
+        """These tables as they are now. A table that is not there yet is not in the snapshot."""
+        return cls(lake, {name: lake.table(name).pinned() for name in tables if lake.table(name).exists()})
+
+    @classmethod
+    def of(cls, lake: Lake, versions: Versions) -> Snapshot:
+        """The tables that a decision read, as they were then."""
+        return cls(lake, {entry.name: entry for entry in versions.read if entry.kind == "table"})
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """What can be looked at."""
+        return tuple(sorted(self._versions))
+
+    def row(self, table: str, where: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The one row with these values; None where there is none. ToolFailed where there are several."""
+        found = self.rows(table, where, limit=2)
+        if len(found) > 1:
+            told = ", ".join(f"{name} = {value}" for name, value in where.items())
+            raise ToolFailed(f"{table}: more than one row has {told}", hint="name the whole key")
+        return found[0] if found else None
+
+    def rows(self, table: str, where: Mapping[str, Any], *, limit: int, order: str = "") -> list[dict[str, Any]]:
+        """Rows with these values as plain JSON: moments and days as ISO texts, decimals as texts that keep their digits."""
+        view = self._view(table)
+        conditions = " AND ".join(f"{_quoted(name)} = ?" for name in where) or "true"
+        ordered = f" ORDER BY {_quoted(order)}" if order else ""
+        with self._cursor() as cursor:
+            try:
+                cursor.execute(f"SELECT * FROM {view} WHERE {conditions}{ordered} LIMIT {int(limit)}", list(where.values()))
+                names = [column[0] for column in cursor.description or ()]
+                found = [dict(zip(names, map(plain, values), strict=True)) for values in cursor.fetchall()]
+            except _duckdb().Error as error:
+                raise ToolFailed(f"{table}: {error}", hint="name columns that the table has") from error
+        if any(row.get(_SYNTHETIC) for row in found):
+            for look in _looks.get():
+                look.synthetic = True
+        return found
+
+    def close(self) -> None:
+        """Give back DuckDB's memory."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+                self._views.clear()
+
+    def _view(self, table: str) -> str:
+        """A table as a name in SQL, opened when it is first looked at, and noted each time."""
+        if table not in self._versions:
+            raise ToolFailed(f"{table} is not in this snapshot", hint=f"it holds {', '.join(self.tables) or 'nothing'}")
+        pinned = self._versions[table]
+        note_read(pinned)
+        with self._lock:
+            if table not in self._views:
+                try:
+                    scan = self._lake.table(table).files(int(pinned.version))
+                except LakeError as error:
+                    raise ToolFailed(error.message, hint=error.hint) from error
+                name = f"table_{len(self._views)}"
+                self._open().execute(f"CREATE VIEW {name} AS {scan.sql}")
+                self._views[table] = name
+            return self._views[table]
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            self._connection = _duckdb().connect(config={"threads": 1})
+            self._connection.execute("SET TimeZone = 'UTC'")
+            offer_store(self._connection, self._lake)
+        return self._connection
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._lock:
+            cursor = self._open().cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
+
+
+def plain(value: Any) -> Any:
+    """A value of a table as JSON can say it."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.hex().upper()
+    return value
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _duckdb() -> Any:
+    import duckdb  # a tenth of a second that whoever only declares an agent does not need
+
+    return duckdb

@@ -1,0 +1,1 @@
+"""Tools that agents share. Each reads a snapshot, and answers in plain JSON."""

@@ -1,0 +1,7 @@
+"""From a proposal to a write in a source system and back: people decide, and only what they approved is executed.
+
+principals.py   who somebody is, what they may approve, and how they prove it
+policy.py       who may approve what
+proposals.py    proposals and what people said of them
+executor.py     the one place that writes into source systems
+"""

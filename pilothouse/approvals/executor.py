@@ -1,0 +1,84 @@
+"""The one place that writes into source systems: what people approved, once, whatever crashes in between.
+
+Plan, write and receipt are three steps, and each is kept before the next begins. A crash after the plan finds it and executes it
+again, which the target tells from a second write (`connectors/target.py`); a crash after the write finds the work done and only
+keeps the receipt. Two executors exclude each other, proposal by proposal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+from connectors.target import Plan, Receipt, Target, decode_plan, decode_receipt, encode
+from pilothouse.agents.capsules import Draft
+from pilothouse.approvals.principals import Principal
+from pilothouse.approvals.proposals import Proposal, Proposals, Status, draft_of
+from pilothouse.kernel.database import Database
+from pilothouse.kernel.database.locks import exclusively
+from pilothouse.kernel.errors import AgentError, Conflict, TargetError
+
+
+class Executor:
+    """Executes approved proposals, and takes executed ones back."""
+
+    def __init__(self, database: Database, proposals: Proposals, target: Callable[[str], AbstractContextManager[Target]]) -> None:
+        self._database = database
+        self._proposals = proposals
+        self._target = target
+
+    def execute(self, named: str) -> Proposal:
+        """Write what was approved, or find it written. A transient error leaves it approved, for the next try; others are kept with it."""
+        with self._alone(named):
+            proposal = self._proposals.get(named)
+            if proposal.status == "executed":
+                return proposal
+            if proposal.status != "approved":
+                raise AgentError(f"proposal {proposal.id} is {proposal.status}, not approved", hint="only what people approved is executed")
+            try:
+                with self._target(proposal.target) as target:
+                    plan = self._planned(proposal, target)
+                    receipt = target.execute(plan)
+            except TargetError as error:
+                if not error.transient:
+                    status: Status = "conflict" if isinstance(error, Conflict) else "refused"
+                    self._proposals.move(proposal, status, error.message, draft_of(proposal, "execution", {"error": error.message}, _now()))
+                raise
+            how = "found written" if receipt.found else "written and read back"
+            return self._proposals.move(proposal, "executed", how, _entry(proposal, "execution", receipt), receipt=encode(receipt))
+
+    def undo(self, named: str, principal: Principal, why: str) -> Proposal:
+        """Put back what was before. Conflict where the record has changed since; then nothing is written, and it stays executed."""
+        with self._alone(named):
+            proposal = self._proposals.get(named)
+            if proposal.status == "undone":
+                return proposal
+            proposal = self._proposals.allow_undo(proposal.id, principal, why)
+            assert proposal.receipt is not None
+            with self._target(proposal.target) as target:
+                receipt = target.undo(decode_receipt(proposal.receipt))
+            return self._proposals.move(proposal, "undone", f"undone by {principal.name}: {why}", _entry(proposal, "undo", receipt))
+
+    def _planned(self, proposal: Proposal, target: Target) -> Plan:
+        """The plan that was kept, or a new one that is kept before anything is written."""
+        if proposal.plan is not None:
+            return decode_plan(proposal.plan)
+        plan = target.plan(proposal.action)
+        self._proposals.move(proposal, "approved", proposal.said, plan=encode(plan))
+        return plan
+
+    def _alone(self, named: str) -> AbstractContextManager[None]:
+        identity = self._proposals.get(named).id
+        return exclusively(self._database, f"proposal {identity}", what=f"proposal {identity}")
+
+
+def _entry(proposal: Proposal, kind: Literal["execution", "undo"], receipt: Receipt) -> Draft:
+    return draft_of(proposal, kind, {"proposal": proposal.id, "receipt": msgspec.to_builtins(receipt)}, _now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

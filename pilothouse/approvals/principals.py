@@ -1,0 +1,77 @@
+"""Who somebody is, what they may approve, and how they prove it.
+
+Principals are declared in pilothouse.toml, so that a change of who may approve is reviewed like any other. A token proves who one
+is; only its hash is kept. A login page would call `Principals.by_token` no differently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from pilothouse.kernel.database import Database
+from pilothouse.kernel.database.schema import principals
+from pilothouse.kernel.errors import AccessDenied
+from pilothouse.kernel.settings import PrincipalSettings
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Somebody who may approve: in which role, and up to which amount (None: any)."""
+
+    name: str
+    role: str
+    limit: Decimal | None = None
+
+
+class Principals:
+    """Everybody who is declared, and the hashes of their tokens."""
+
+    def __init__(self, database: Database, declared: Mapping[str, PrincipalSettings]) -> None:
+        self._database = database
+        self._declared = {name: Principal(name, settings.role, settings.limit) for name, settings in declared.items()}
+
+    def named(self, name: str) -> Principal:
+        """A declared principal."""
+        if name not in self._declared:
+            raise AccessDenied(f"there is no principal '{name}'", hint=f"pilothouse.toml declares {', '.join(self._declared) or 'none'}")
+        return self._declared[name]
+
+    def issue(self, name: str) -> str:
+        """A new token for somebody; the one before it is void. It is told once and cannot be found out again."""
+        principal, token = self.named(name), secrets.token_urlsafe(32)
+        row = {"name": name, "role": principal.role, "token_hash": _hash(token), "disabled": False}
+        with self._database.begin() as connection:
+            connection.execute(insert(principals).values(row).on_conflict_do_update(index_elements=["name"], set_=row))
+        return token
+
+    def revoke(self, name: str) -> bool:
+        """Void somebody's token; whether there was one."""
+        with self._database.begin() as connection:
+            changed = connection.execute(sa.update(principals).where(principals.c.name == name).values(token_hash=None, disabled=True))
+            return changed.rowcount > 0
+
+    def by_token(self, token: str) -> Principal:
+        """Who holds a token; AccessDenied where nobody does, or where the holder is not declared any more."""
+        hashed = _hash(token)
+        with self._database.reading() as connection:
+            found = connection.execute(
+                sa.select(principals.c.name, principals.c.token_hash).where(principals.c.token_hash == hashed, ~principals.c.disabled)
+            ).first()
+        if found is None or not hmac.compare_digest(bytes(found.token_hash), hashed):
+            raise AccessDenied(
+                "this token is nobody's", hint="set PILOTHOUSE_TOKEN to yours; an administrator issues one: `pilothouse token NAME`"
+            )
+        return self.named(found.name)
+
+
+def _hash(token: str) -> bytes:
+    # A token is 256 random bits: there is nothing to guess that a slow hash would protect.
+    return hashlib.sha256(token.encode()).digest()

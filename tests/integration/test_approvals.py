@@ -1,0 +1,352 @@
+"""From a decision to a write in SAP and back: only what people approved, by whom it takes, once, through every crash."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from connectors.sap import KIND
+from connectors.target import Action, Target
+from pilothouse.agents.capsules import Draft, Ledger, Signer
+from pilothouse.approvals.executor import Executor
+from pilothouse.approvals.policy import Policy
+from pilothouse.approvals.principals import Principal, Principals
+from pilothouse.approvals.proposals import APPROVED, Proposal, Proposals, expire
+from pilothouse.kernel.database import Database
+from pilothouse.kernel.errors import AccessDenied, AgentError, CommitConflict, Conflict, TargetError, TargetUnavailable
+from pilothouse.kernel.events import EventLog
+from pilothouse.kernel.settings import PrincipalSettings
+from pilothouse.local.postgres import EmbeddedPostgres
+from tests.contract.sandbox_process import Sandbox
+
+ADA = Principal("ada", "credit_manager", Decimal(100_000))
+BEN = Principal("ben", "credit_manager", Decimal(100_000))
+CAT = Principal("cat", "credit_manager", Decimal(1_000))
+DAN = Principal("dan", "sales")
+POLICY = Policy(four_eyes_above=Decimal(50_000))
+
+
+@pytest.fixture(scope="module")
+def sandbox(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE approvals")
+    with Sandbox.started(tmp_path_factory.mktemp("sandbox"), postgres_server.url("approvals")) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def unblocked(sandbox: Sandbox) -> Iterator[str]:
+    rows = sandbox.store().rows("SELECT SalesOrder FROM sap_SalesOrder WHERE DeliveryBlockReason = '' ORDER BY 1")
+    return iter([str(order) for (order,) in rows])
+
+
+@pytest.fixture
+def order(unblocked: Iterator[str]) -> str:
+    return next(unblocked)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    return tmp_path / "capsules.pem"
+
+
+@pytest.fixture
+def ledger(database: Database, key: Path) -> Ledger:
+    return Ledger(database, Signer.open(key))
+
+
+@pytest.fixture
+def proposals(database: Database, ledger: Ledger) -> Proposals:
+    return Proposals(database, ledger, POLICY, timedelta(days=3))
+
+
+@pytest.fixture
+def target(sandbox: Sandbox) -> Callable[[str], AbstractContextManager[Target]]:
+    assert KIND.target is not None
+    options = KIND.options.model_validate(sandbox.options("sap"))
+    return lambda name: KIND.target(name, options)  # type: ignore[misc]
+
+
+@pytest.fixture
+def executor(database: Database, proposals: Proposals, target: Callable[[str], AbstractContextManager[Target]]) -> Executor:
+    return Executor(database, proposals, target)
+
+
+@pytest.fixture
+def propose(database: Database, ledger: Ledger, proposals: Proposals, order: str) -> Callable[..., Proposal]:
+    def made(amount: int = 500, block: str = "Z1") -> Proposal:
+        decision = Draft(
+            kind="decision",
+            subject=f"s4/sales_order/{order}",
+            at=datetime.now(UTC),
+            body={"action": "hold"},
+            agent="credit_desk",
+            synthetic=True,
+        )
+        action = Action(key=f"hold-{order}", record="sales_order", identity={"SalesOrder": order}, values={"DeliveryBlockReason": block})
+        with database.begin() as connection:
+            (capsule,) = ledger.append_within(connection, [decision])
+            return proposals.propose_within(
+                connection, capsule, target="s4", action=action, reason="late payer", amount=Decimal(amount), roles=("credit_manager",)
+            )
+
+    return made
+
+
+def block(sandbox: Sandbox, order: str) -> str:
+    (value,) = next(sandbox.store().rows("SELECT DeliveryBlockReason FROM sap_SalesOrder WHERE SalesOrder = ?", [order]))
+    return str(value)
+
+
+def writes(sandbox: Sandbox, order: str) -> int:
+    found = sandbox.store().rows("SELECT COUNT(*) FROM changes WHERE entity = 'sap_SalesOrder' AND key = ?", [f'["{order}"]'])
+    return int(str(next(found)[0]))
+
+
+Propose = Callable[..., Proposal]
+
+
+def test_what_is_approved_is_written_and_can_be_taken_back(
+    propose: Propose, proposals: Proposals, executor: Executor, ledger: Ledger, sandbox: Sandbox, order: str
+) -> None:
+    made = propose()
+    assert proposals.approve(made.id, ADA, "agreed").status == "approved"
+    assert executor.execute(made.id).status == "executed"
+    assert block(sandbox, order) == "Z1"
+    assert executor.undo(made.id, BEN, "he paid").status == "undone"
+    assert block(sandbox, order) == ""
+    assert [capsule.kind for capsule in ledger.entries(about=made.decision)] == ["undo", "approval", "execution", "approval"]
+    assert list(ledger.verify()) == []
+
+
+def test_an_approval_is_an_event(propose: Propose, proposals: Proposals, database: Database) -> None:
+    made = propose()
+    proposals.approve(made.id, ADA)
+    assert [(event.topic, event.key) for event in EventLog(database).read(after=0)] == [(APPROVED, made.id)]
+
+
+def test_nothing_is_written_without_an_approval(
+    propose: Propose, executor: Executor, proposals: Proposals, sandbox: Sandbox, order: str
+) -> None:
+    made = propose()
+    with pytest.raises(AgentError, match="is open, not approved"):
+        executor.execute(made.id)
+    proposals.reject(made.id, ADA, "a good customer")
+    with pytest.raises(AgentError, match="is rejected"):
+        executor.execute(made.id)
+    assert (block(sandbox, order), writes(sandbox, order)) == ("", 0)
+
+
+@pytest.mark.parametrize(
+    ("principal", "amount", "told"),
+    [
+        (DAN, 500, "is sales, and this is for credit_manager"),
+        (CAT, 5_000, "approves up to 1,000, and this is about 5,000"),
+        (Principal("credit_desk", "credit_manager"), 500, "nobody approves their own"),
+    ],
+)
+def test_the_wrong_person_is_refused(propose: Propose, proposals: Proposals, principal: Principal, amount: int, told: str) -> None:
+    made = propose(amount)
+    with pytest.raises(AccessDenied, match=told):
+        proposals.approve(made.id, principal)
+    assert proposals.get(made.id).status == "open"
+
+
+def test_above_a_limit_two_must_say_yes(propose: Propose, proposals: Proposals) -> None:
+    made = propose(60_000)
+    assert proposals.approve(made.id, ADA).status == "open"
+    with pytest.raises(AccessDenied, match="has approved this already"):
+        proposals.approve(made.id, ADA)
+    assert proposals.approve(made.id, BEN).status == "approved"
+
+
+def test_an_edit_needs_approval_anew_and_not_by_its_editor(
+    propose: Propose, proposals: Proposals, executor: Executor, sandbox: Sandbox, order: str
+) -> None:
+    made = propose(60_000)
+    proposals.approve(made.id, ADA)
+    edited = proposals.edit(made.id, ADA, {"DeliveryBlockReason": "Z2"}, "the softer block")
+    assert (edited.revision, edited.action.values) == (2, {"DeliveryBlockReason": "Z2"})
+    assert proposals.remarks(made)[-1].change == {"DeliveryBlockReason": ["Z1", "Z2"]}
+    with pytest.raises(AccessDenied, match="nobody approves their own"):
+        proposals.approve(made.id, ADA)
+    assert proposals.approve(made.id, BEN).status == "open"
+    assert proposals.approve(made.id, Principal("eve", "credit_manager")).status == "approved"
+    executor.execute(made.id)
+    assert block(sandbox, order) == "Z2"
+
+
+def test_an_approval_that_comes_late_or_twice_is_refused(propose: Propose, proposals: Proposals, database: Database) -> None:
+    late, twice = propose(), propose
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE pilothouse.proposals SET expires_at = now() - interval '1 second'"))
+    with pytest.raises(AgentError, match="expired at"):
+        proposals.approve(late.id, ADA)
+    assert expire(database) == 1
+    with pytest.raises(AgentError, match="is expired"):
+        proposals.approve(late.id, ADA)
+    made = twice()
+    proposals.approve(made.id, ADA)
+    with pytest.raises(AgentError, match="is approved"):
+        proposals.approve(made.id, BEN)
+
+
+def test_a_decision_proposes_the_same_once(propose: Propose, proposals: Proposals, database: Database, ledger: Ledger) -> None:
+    made = propose()
+    with database.begin() as connection:
+        again = proposals.propose_within(
+            connection,
+            ledger.get(made.decision),
+            target=made.target,
+            action=made.action,
+            reason=made.reason,
+            amount=made.amount,
+            roles=made.roles,
+        )
+    assert again.id == made.id
+    assert len(proposals.all()) == 1
+
+
+def test_an_order_that_changed_since_is_a_conflict_that_is_kept(
+    propose: Propose,
+    proposals: Proposals,
+    executor: Executor,
+    target: Callable[[str], AbstractContextManager[Target]],
+    sandbox: Sandbox,
+    order: str,
+) -> None:
+    made = propose()
+    proposals.approve(made.id, ADA)
+    with target("s4") as opened:
+        kept = opened.plan(made.action)
+        opened.execute(
+            opened.plan(Action(key="sap", record="sales_order", identity={"SalesOrder": order}, values={"DeliveryBlockReason": "Z9"}))
+        )
+    from connectors.target import encode
+
+    proposals.move(proposals.get(made.id), "approved", "", plan=encode(kept))
+    with pytest.raises(Conflict, match="Z9"):
+        executor.execute(made.id)
+    assert (proposals.get(made.id).status, block(sandbox, order)) == ("conflict", "Z9")
+
+
+def test_a_document_that_is_locked_stays_approved_for_the_next_try(
+    propose: Propose, proposals: Proposals, executor: Executor, sandbox: Sandbox
+) -> None:
+    made = propose()
+    proposals.approve(made.id, ADA)
+    with sandbox.fault("locked_row", server="sap"), pytest.raises(TargetUnavailable, match="423"):
+        executor.execute(made.id)
+    assert proposals.get(made.id).status == "approved"
+    assert executor.execute(made.id).status == "executed"
+
+
+def test_a_refusal_is_kept_with_what_the_target_said(propose: Propose, proposals: Proposals, executor: Executor) -> None:
+    made = propose(block="far too long")
+    proposals.approve(made.id, ADA)
+    with pytest.raises(TargetError, match="400"):
+        executor.execute(made.id)
+    kept = proposals.get(made.id)
+    assert kept.status == "refused"
+    assert "400" in kept.said
+
+
+def test_two_executors_write_once(propose: Propose, proposals: Proposals, executor: Executor, sandbox: Sandbox, order: str) -> None:
+    made = propose()
+    proposals.approve(made.id, ADA)
+
+    def attempt(_: int) -> None:
+        with suppress(CommitConflict):
+            executor.execute(made.id)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(attempt, range(8)))
+    executor.execute(made.id)
+    assert writes(sandbox, order) == 1
+
+
+def test_a_token_proves_who_somebody_is(database: Database) -> None:
+    people = Principals(database, {"ada": PrincipalSettings(role="credit_manager", limit=Decimal(5))})
+    token = people.issue("ada")
+    assert people.by_token(token) == Principal("ada", "credit_manager", Decimal(5))
+    with database.reading() as connection:
+        assert token.encode() not in (connection.scalar(sa.text("SELECT token_hash FROM pilothouse.principals")) or b"")
+    newer = people.issue("ada")
+    for void in (token, "guessed", ""):
+        with pytest.raises(AccessDenied, match="nobody's"):
+            people.by_token(void)
+    assert people.revoke("ada")
+    with pytest.raises(AccessDenied, match="nobody's"):
+        people.by_token(newer)
+    with pytest.raises(AccessDenied, match="no principal 'eve'"):
+        people.issue("eve")
+
+
+VICTIM = """
+import sys
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from connectors.sap import KIND
+from pilothouse.agents.capsules import Ledger, Signer
+from pilothouse.approvals.executor import Executor
+from pilothouse.approvals.policy import Policy
+from pilothouse.approvals.proposals import Proposals
+from pilothouse.kernel.database import Database
+url, key, sap, user, password = sys.argv[1:6]
+database = Database(url)
+proposals = Proposals(database, Ledger(database, Signer.open(Path(key))), Policy(four_eyes_above=Decimal(50_000)), timedelta(days=3))
+options = KIND.options.model_validate({"url": sap, "user": user, "password": password})
+executor = Executor(database, proposals, lambda name: KIND.target(name, options))
+print("ready", flush=True)
+for line in sys.stdin:
+    executor.execute(line.strip())
+    print("done", flush=True)
+"""
+
+
+def test_a_kill_at_any_moment_writes_once(
+    propose: Propose, proposals: Proposals, executor: Executor, database: Database, key: Path, sandbox: Sandbox, order: str
+) -> None:
+    """A few of the thousand kills of `bench/writeback.py`: whatever the moment, the next run finishes the work, and it was done once."""
+    options, before = sandbox.options("sap"), 0
+    command = [sys.executable, "-c", VICTIM, database.url, str(key), options["url"], options["user"], options["password"]]
+    for trial, delay in enumerate((0.0, 0.01, 0.02, 0.04)):
+        made = propose(block="Z1" if trial % 2 == 0 else "Z2")
+        proposals.approve(made.id, ADA)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            process.stdin.write(made.id + "\n")
+            process.stdin.flush()
+            time.sleep(delay)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        _in_the_end(lambda identity=made.id: executor.execute(identity))  # type: ignore[misc]
+        assert (block(sandbox, order), writes(sandbox, order) - before) == ("Z1" if trial % 2 == 0 else "Z2", 1)
+        before = writes(sandbox, order)
+
+
+def _in_the_end(execute: Callable[[], Proposal]) -> None:
+    """PostgreSQL gives a dead process's lock back once it notices."""
+    for _ in range(100):
+        try:
+            execute()
+        except CommitConflict:
+            time.sleep(0.05)
+        else:
+            return
+    pytest.fail("the lock of a dead executor is never given back")
