@@ -31,7 +31,13 @@ install-node: $(NODE_PROJECTS:%=%/node_modules/.installed) # the third-party ser
 up: install ## start everything, sync all sources, keep running (ARGS="--once" to end after the first sync)
 	@$(BIN)/pilothouse up $(ARGS)
 
-test: install install-node ## run every test
+.venv-engines/.installed: engines.lock $(VENV)/.installed # Spark, and dbt for Snowflake and Databricks, which tests of other engines need
+	@test -x .venv-engines/bin/python || $(PYTHON) -m venv .venv-engines
+	@$(BIN)/uv pip sync --quiet --python .venv-engines/bin/python --require-hashes engines.lock
+	@$(BIN)/uv pip install --quiet --python .venv-engines/bin/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: install install-node .venv-engines/.installed ## run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=$(COVERAGE) $(ARGS)
 COVERAGE := 90
 
@@ -59,6 +65,8 @@ docs: install ## write the reference pages that are derived from code
 lock: install ## resolve the locks anew from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --group dev pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 bench/peers.in -o bench/peers.lock
+	@cp requirements.lock engines.lock # what both have shall be the same
+	@$(BIN)/uv pip compile --quiet --no-strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 --extra spark --extra snowflake --extra databricks --group engines pyproject.toml -o engines.lock
 
 clean: ## remove what was installed and what was run
-	@rm -rf $(VENV) .venv-peers .pilothouse .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage* tests/contract/*/node_modules
+	@rm -rf $(VENV) .venv-peers .venv-engines .pilothouse .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis htmlcov .coverage* tests/contract/*/node_modules

@@ -81,7 +81,7 @@ def _spec(each: NodeType | EdgeType, ontology: Ontology) -> dg.AssetSpec:
     }
     return dg.AssetSpec(
         key=graph_key(each),
-        deps=[asset_key(each.mart), *dict.fromkeys(ends)],
+        deps=[asset_key(each.mart), *dict.fromkeys(ends), *([asset_key(each.measures.table)] if node and each.measures else [])],  # type: ignore[union-attr]
         description=each.description,
         group_name="graph",
         kinds={"cypher", "node" if node else "edge"},

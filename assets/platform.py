@@ -118,8 +118,8 @@ class Platform:
         )
 
     def close(self) -> None:
-        """Give back the connections to database and graph, if any were opened."""
-        for part in ("database", "graph"):
+        """Give back the connections to database and graph, and the engine of tables, if any were opened."""
+        for part in ("database", "graph", "builder"):
             if part in self.__dict__:
                 getattr(self, part).close()
 

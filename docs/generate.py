@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from assets.platform import Platform, Source
 from connectors.connector import ConnectorKind
+from graph.kinds import Ontology
 from models.trees import declared_facts
 from models.trees.schema import files as schemas
 from pilothouse.cli.app import app
@@ -32,6 +33,7 @@ def pages() -> dict[str, str]:
     return {
         "commands.md": _NOTE + "# Commands\n\n" + "\n".join(_commands()),
         "settings.md": _NOTE + "# Settings\n\n" + "\n".join(_settings()),
+        "ontology.md": _NOTE + "# The ontology\n\n" + "\n".join(_ontology()),
         "streams.md": _NOTE + "# Streams and their rules\n\n" + "\n".join(_streams()),
     }
 
@@ -84,10 +86,7 @@ def _settings() -> Iterator[str]:
     yield "## At the top\n"
     yield from _fields(top)
     for name, field in sections.items():
-        if isinstance(field.annotation, type) and _is_model(field.annotation):
-            yield f"## `[{name}]`\n"
-            yield f"{_said(field.annotation)}\n"
-            yield from _fields(field.annotation.model_fields)
+        yield from _section(name, field.annotation)
     yield "## `[sources.<name>]`\n"
     yield f"{_said(SourceSettings)}\n"
     yield from _fields(SourceSettings.model_fields)
@@ -95,6 +94,16 @@ def _settings() -> Iterator[str]:
         yield f'### with `connector = "{kind.name}"`\n'
         yield f"{_said(kind.options)}\n"
         yield from _fields(kind.options.model_fields)
+
+
+def _section(name: str, kind: Any) -> Iterator[str]:
+    """A section, and those inside it after it."""
+    if _is_model(kind):
+        yield f"## `[{name}]`\n"
+        yield f"{_said(kind)}\n"
+        yield from _fields({key: field for key, field in kind.model_fields.items() if not _is_model(field.annotation)})
+        for key, field in kind.model_fields.items():
+            yield from _section(f"{name}.{key}", field.annotation)
 
 
 def _fields(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
@@ -135,6 +144,30 @@ def _stream(source: Source, name: str) -> Iterator[str]:
             ("rule", "expectation", "columns", "where it fails"),
             [(rule.name, f"`{rule.expectation}`", _codes(rule.columns), rule.on_failure) for rule in rules],
         )
+
+
+def _ontology() -> Iterator[str]:
+    yield "What there is in [the graph](../graph.md), and which mart says so. Every node has an `id`, which is the key of its mart.\n"
+    ontology = Ontology.declared()
+    for node in ontology.nodes.values():
+        yield f"## `(:{node.label})`\n"
+        held = f" It holds since `{node.valid_from}`." if node.valid_from else ""
+        yield f"{node.description} From `{node.mart}`, its `id` is {_codes(node.key)}.{held}\n"
+        yield f"{_codes(node.properties)}\n"
+    yield "## Edges\n"
+    yield from _table(
+        ("edge", "what it says", "mart", "properties", "holds since"),
+        [
+            (
+                f"`(:{edge.source.label})-[:{edge.type}]->(:{edge.target.label})`",
+                edge.description,
+                f"`{edge.mart}`",
+                _codes(edge.properties),
+                f"`{edge.valid_from}`" if edge.valid_from else "",
+            )
+            for edge in ontology.edges.values()
+        ],
+    )
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str | None]]) -> Iterator[str]:

@@ -74,8 +74,10 @@ class Asking:
 
     def show(self, named: str, moment: Moment = NOW, *, limit: int = 20) -> list[Shown]:
         """The nodes of this id (or Label/id), each with as many of its edges of each type."""
-        found = []
+        found: list[Shown] = []
         for node, identity in self._meant(named):
+            if node.behind in {each.label for each in found}:
+                continue
             rows = self.cypher(f"MATCH (n:`{node.label}` {{id: $id}}) RETURN properties(n) AS said", moment, id=identity)
             if rows:
                 said = {name: value for name, value in rows[0]["said"].items() if name != "id"}
@@ -154,6 +156,8 @@ class Asking:
             for node, identity in self._meant(named)
             if self.cypher(f"MATCH (n:`{node.label}` {{id: $id}}) RETURN n.id AS id", moment, id=identity)
         ]
+        labels = {label for label, _ in found}
+        found = [each for each in found if self._ontology.nodes[each[0]].behind not in labels]
         if len(found) != 1:
             told = f"several nodes are called '{named}'" if found else f"no node '{named}'{_then(moment)}"
             shown = ", ".join(f"{label}/{identity}" for label, identity in found)
@@ -166,7 +170,7 @@ class Asking:
         label, separator, rest = named.partition("/")
         if separator and label in self._ontology.nodes:
             return [(self._ontology.nodes[label], rest)]
-        return [(node, named) for node in self._ontology.nodes.values()]
+        return [(node, named) for node in sorted(self._ontology.nodes.values(), key=lambda node: (bool(node.behind), node.label))]
 
     def _noted(self, moment: Moment) -> datetime | None:
         """Write the read down. The moment until which things were known, unless that is all that is known: what nothing came after is

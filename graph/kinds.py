@@ -54,6 +54,7 @@ class NodeType:
     valid_to: str = ""  # and until when
     indexed: tuple[str, ...] = ()
     measures: Measures | None = None
+    behind: str = ""  # the label that is meant where both have a node of one id and nobody says which
 
     @property
     def name(self) -> str:

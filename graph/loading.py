@@ -24,7 +24,7 @@ from graph.rows import Changes, Ends, MartRows, opened
 from graph.schema import prepare
 from graph.store import Graph
 from graph.writing_edges import EdgeWriter
-from graph.writing_measures import write_measures
+from graph.writing_measures import outdated_measures, write_measures
 from graph.writing_nodes import Counted, NodeWriter
 from pilothouse.kernel.errors import ConfigError, DataRejected, LakeError
 from pilothouse.kernel.lake import Lake
@@ -114,9 +114,9 @@ class Loader:
         self._edges = {name: EdgeWriter(graph, ontology, edge) for name, edge in ontology.edges.items()}
 
     def outdated(self) -> dict[str, str]:
-        """The marts that say something else than what was loaded, each with the version that is there."""
+        """The marts, and tables of measures, that say something else than what was loaded, each with the version that is there."""
         notes = self._notes.all()
-        found = {}
+        found: dict[str, str] = {}
         for mart in self.ontology.marts:
             table = self._lake.table(mart)
             if table.exists():
@@ -124,7 +124,7 @@ class Loader:
                 note = notes.get(mart)
                 if note is None or (note.identity, note.version, note.code) != (pin.identity, content, self.ontology.code(mart)):
                     found[mart] = f"{pin.identity}@{content} {self.ontology.code(mart)}"
-        return found
+        return found | outdated_measures(self._graph, self._lake, self.ontology)
 
     def load(self, course: Course | None = None) -> list[Loaded]:
         """Bring the graph up to the marts; what became of each type. `course` names the versions to go through, of an empty graph.

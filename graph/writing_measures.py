@@ -15,7 +15,7 @@ from graph.kinds import Measures, NodeType, Ontology
 from graph.store import Graph
 from graph.writing_nodes import batches
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.lake import Lake, Table
 
 VERSION: Final = "_measures"  # the property that tells of which version of the table they are
 
@@ -27,12 +27,32 @@ def write_measures(graph: Graph, lake: Lake, ontology: Ontology, *, fresh: Itera
             _write(graph, lake, node, node.measures, anew=node.label in fresh)
 
 
-def _write(graph: Graph, lake: Lake, node: NodeType, measures: Measures, *, anew: bool) -> None:
-    table = lake.table(measures.table)
-    version = f"{table.pinned().identity}@{table.content_version()}"
+def outdated_measures(graph: Graph, lake: Lake, ontology: Ontology) -> dict[str, str]:
+    """The tables of which the graph shows another version, or none, each with the version that is there."""
+    found = {}
+    for node in ontology.nodes.values():
+        if node.measures is not None and lake.table(node.measures.table).exists():
+            version = _version(lake.table(node.measures.table))
+            if not _shown(graph, node, version):
+                found[node.measures.table] = version
+    return found
+
+
+def _version(table: Table) -> str:
+    return f"{table.pinned().identity}@{table.content_version()}"
+
+
+def _shown(graph: Graph, node: NodeType, version: str) -> bool:
+    """Whether nodes show this version and no other. Nodes that came since show none, and wait for the next one."""
     outdated = graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} <> $version RETURN 1 AS one LIMIT 1", version=version)
     measured = graph.read(f"MATCH (n:`{node.label}`) WHERE n.{VERSION} = $version RETURN 1 AS one LIMIT 1", version=version)
-    if measured and not outdated and not anew:
+    return bool(measured) and not outdated
+
+
+def _write(graph: Graph, lake: Lake, node: NodeType, measures: Measures, *, anew: bool) -> None:
+    table = lake.table(measures.table)
+    version = _version(table)
+    if not anew and _shown(graph, node, version):
         return
     rows = _rows(table.scan(), node, measures)
     names = list(next(iter(rows.values()), {}))
@@ -46,10 +66,10 @@ def _write(graph: Graph, lake: Lake, node: NodeType, measures: Measures, *, anew
         if known:
             query = f"UNWIND $rows AS row MATCH (n:`{node.label}` {{id: row[0]}}) SET {given}"
             graph.write(query, rows=[[*row, version] for row in known])
-        nothing = ", ".join(f"n.`{name}`" for name in [*names, VERSION])
+        nothing = ", ".join(f"n.`{name}` = null" for name in [*names, VERSION])  # ArcadeDB passes over REMOVE of a quoted name
         unknown = [named for named in batch if named not in rows]
         if unknown:
-            graph.write(f"UNWIND $ids AS id MATCH (n:`{node.label}` {{id: id}}) REMOVE {nothing}", ids=unknown)
+            graph.write(f"UNWIND $ids AS id MATCH (n:`{node.label}` {{id: id}}) SET {nothing}", ids=unknown)
 
 
 def _rows(table: pl.LazyFrame, node: NodeType, measures: Measures) -> Mapping[str, Mapping[str, Any]]:

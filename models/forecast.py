@@ -102,9 +102,9 @@ class CashForecast:
                         "expected_eur": round(expected, 2),
                         "low_eur": round(max(expected + low * float(wide[week]), 0.0), 2),
                         "high_eur": round(max(expected + high * float(wide[week]), 0.0), 2),
-                        "of_open_invoices_eur": round(float(look.of_open[week]), 2),
-                        "of_orders_not_billed_eur": round(float(look.of_ordered[week]), 2),
-                        "of_orders_to_come_eur": round(float(look.of_new[week]), 2),
+                        "open_eur": round(float(look.of_open[week]), 2),
+                        "to_bill_eur": round(float(look.of_ordered[week]), 2),
+                        "to_come_eur": round(float(look.of_new[week]), 2),
                     }
                 )
         synthetic = any(bool(table["_synthetic"].any()) for table in tables.values())
@@ -114,9 +114,9 @@ class CashForecast:
         """Where the cash of a week comes from."""
         del card  # the row says it all
         parts = {
-            "of_open_invoices_eur": "invoices that are open",
-            "of_orders_not_billed_eur": "orders that are not billed yet",
-            "of_orders_to_come_eur": "orders still to come",
+            "open_eur": "invoices that are open",
+            "to_bill_eur": "orders that are not billed yet",
+            "to_come_eur": "orders still to come",
         }
         found = [Reason(name, words, row[name], float(row[name])) for name, words in parts.items()]
         return sorted(found, key=lambda reason: -reason.adds)

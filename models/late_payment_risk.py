@@ -46,6 +46,5 @@ LATE_PAYMENT_RISK = Model(
         ),
         Scenario("industry-slumps", "The output index of every industry falls by 20 %", (Shift("industry_output", times=0.8),)),
         Scenario("insolvencies-rise", "Insolvencies in every industry rise by half", (Shift("industry_insolvencies", times=1.5),)),
-        Scenario("owners-fail", "Every owner is in distress", (Shift("owners_in_distress", to=1.0), Shift("worst_owner_score", to=520.0))),
     ),
 )

@@ -47,7 +47,7 @@ class Habits:
         running = paid.with_columns(
             pl.when(in_time).then("days_late").otherwise(0).cum_sum().over("firm_id").alias("_days"),
             in_time.cast(pl.Int64).cum_sum().over("firm_id").alias("_in_time"),
-            pl.lit(1).cum_sum().over("firm_id").alias("_paid"),
+            pl.col("days_late").cum_count().cast(pl.Int64).over("firm_id").alias("_paid"),
         )
         return cls(running.select("firm_id", "paid_on", "_days", "_in_time", "_paid"))
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from models.additive.card import AdditiveCard, probability
-from models.classifier import REASONS
 from models.model import Card, Model, Reason
 from models.training import read_tables
 from models.versions import Version, VersionTable
@@ -73,18 +72,9 @@ class Scorer:
                 f"{self.model.name}: feature '{lacking[0]}' is missing",
                 hint=f"a row brings {', '.join(each.name for each in self._card.features)}; a value that is not known is null",
             )
-        columns = {each.name: each.column(_single(row[each.name])) for each in self._card.features}
+        columns = {each.name: each.single(row[each.name]) for each in self._card.features}
         parts = self._card.parts(columns)
         chance = float(probability(self._card.total(parts))[0])
         found = [Reason(each.name, each.words, row[each.name], float(parts[each.name][0])) for each in self._card.features]
         unseen = [name for name, outside in self._card.unseen(columns).items() if outside[0]]
         return Score(chance, self._card.base, tuple(sorted(found, key=lambda each: -abs(each.adds))), tuple(unseen), self.version)
-
-
-def _single(value: Any) -> pl.Series:
-    return pl.Series([value], strict=False)
-
-
-def strongest(reasons: Sequence[Reason]) -> Sequence[Reason]:
-    """As many as a table of scores names."""
-    return reasons[:REASONS]

@@ -8,9 +8,15 @@
 {{ forward(touched) }}
 {%- set compared = ['name', 'street', 'postal_code', 'city', 'country', 'tax_number', 'website', 'industry'] -%}
 
+{#- Of all parties only those that are asked for: by a column of the table itself, so that the others are not even read. -#}
 with party as (
     select *, source || ':' || record_id as id
     from {{ ref('int_party') }}
+    where record_id in (
+        select substr(left_id, strpos(left_id, ':') + 1) as record_id from asked.int_firm_link
+        union all
+        select substr(right_id, strpos(right_id, ':') + 1) as record_id from asked.int_firm_link
+    )
 )
 
 select

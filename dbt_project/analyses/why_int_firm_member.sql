@@ -17,6 +17,8 @@
 {%- endset %}
 {{ forward(touched) }}
 {%- set way = "' ' || member.through || ' '" -%}
+{#- The records on any of the ways: by them the others are not even read. -#}
+{%- set on_the_way = "select unnest(string_split(concat_ws(' ', source || ':' || record_id, through, firm_id), ' ')) as id from asked.int_firm_member" -%}
 
 with member as (
     select *, source || ':' || record_id as id
@@ -26,15 +28,22 @@ with member as (
 party as (
     select *, source || ':' || record_id as id
     from {{ ref('int_party') }}
+    where record_id in (select substr(id, strpos(id, ':') + 1) as record_id from ({{ on_the_way }}) as step)
+),
+
+step as (
+    select source || ':' || record_id as id, ' ' || through || ' ' as way, unnest(string_split(through, ' ')) as record
+    from asked.int_firm_member
 ),
 
 likeness as (
-    select member.id, count(concat(link.weight, link.is_same)) as told
-    from member
+    select step.id, count(concat(link.weight, link.is_same)) as told
+    from step
     inner join {{ ref('int_firm_link') }} as link
-        on strpos({{ way }}, ' ' || link.left_id || ' ' || link.right_id || ' ') > 0
-        or strpos({{ way }}, ' ' || link.right_id || ' ' || link.left_id || ' ') > 0
-    group by member.id
+        on step.record = link.left_id
+    where strpos(step.way, ' ' || link.left_id || ' ' || link.right_id || ' ') > 0
+        or strpos(step.way, ' ' || link.right_id || ' ' || link.left_id || ' ') > 0
+    group by step.id
 ),
 
 said as (

@@ -15,14 +15,14 @@
         {%- if is_incremental_build() %}
         {%- set names = [] %}
         {%- for ours, theirs in key.items() %}{% do names.append(theirs ~ ' as ' ~ ours) %}{% endfor %}
-        {%- set input = changed(source_name ~ '/' ~ table) %}
+        {%- set input = changed(source_name ~ '__' ~ table) %}
         {%- do touch('select ' ~ names | join(', ') ~ ' from ' ~ input) %}
         where _row_id in (select _row_id from {{ input }})
         {%- elif is_asked() %}
         {%- set names = [] %}
         {%- for ours, theirs in key.items() %}{% do names.append(theirs ~ ' as ' ~ ours) %}{% endfor %}
         where ({{ key.values() | join(', ') }}) in (select {{ key.keys() | join(', ') }} from {{ asked() }})
-        {{ forward('select ' ~ names | join(', ') ~ ' from ' ~ changed(source_name ~ '/' ~ table)) }}
+        {{ forward('select ' ~ names | join(', ') ~ ' from ' ~ changed(source_name ~ '__' ~ table)) }}
         {%- endif %}
     ) as versions
     where _age = 1 and _change <> 'delete'

@@ -85,7 +85,7 @@
 {#- After a model made its touched rows alone: put the others beside them, so that whoever reads it here, tests among them, sees all. -#}
 {% macro completed() -%}
     {%- if is_incremental_build() -%}
-        {%- set made = this.incorporate(path={'identifier': this.identifier ~ '__made'}) -%}
+        {%- set made = this.incorporate(path={'identifier': this.identifier ~ '__made'}, type='table') -%}
         {%- set touched = this.incorporate(path={'identifier': this.identifier ~ '__touched'}) -%}
         {%- set same = [] -%}
         {%- for column in model.config.meta.key %}{% do same.append('touched.' ~ column ~ ' = was.' ~ column) %}{% endfor -%}

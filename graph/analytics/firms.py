@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -103,7 +104,10 @@ def _owed(marts: Mapping[str, pl.LazyFrame], firms: pl.DataFrame) -> tuple[pl.Da
     """What each firm owes on the newest day on which an order was placed, and that day: rows of later days say what is owed if nobody
     pays."""
     day = marts["marts/fct_order"].select(pl.col("ordered_on").max()).collect()["ordered_on"].drop_nulls()
-    rows = marts["marts/fct_exposure"].select("firm_id", "day", "open_eur", overdue_eur=pl.sum_horizontal(_OVERDUE))
-    then = rows.filter(pl.col("day") <= (day.item() if len(day) else None)).sort("day").group_by("firm_id").last().drop("day").collect()
+    overdue = pl.sum_horizontal(_OVERDUE).cast(_EURO)
+    rows = marts["marts/fct_exposure"].filter(pl.col("day") <= (day.item() if len(day) else date.min))
+    then = rows.select("firm_id", "day", "open_eur", overdue_eur=overdue).collect().sort("firm_id", "day")
+    # not by the last of each group: of decimals in a lazy query Polars 2.1 panics at it
+    then = then.unique("firm_id", keep="last").drop("day")
     owed = firms.select("firm_id").join(then, on="firm_id", how="left", maintain_order="left")
     return owed.with_columns(pl.col("open_eur", "overdue_eur").fill_null(0).cast(_EURO)), day

@@ -51,7 +51,7 @@ def holdings(owns: pl.DataFrame) -> pl.DataFrame:
     total = pl.concat(levels).sort("owner", "owned", "levels").group_by("owner", "owned", maintain_order=True)
     summed = total.agg(pl.col("share").sum().clip(0, 1).round(DIGITS), pl.col("levels").min().cast(pl.Int64))
     return summed.join(direct.rename({"share": "direct_share"}), on=["owner", "owned"], how="left", maintain_order="left").select(
-        "owner", "owned", "share", pl.col("direct_share").fill_null(0.0), "levels"
+        "owner", "owned", "share", pl.col("direct_share").round(DIGITS).fill_null(0.0), "levels"
     )
 
 

@@ -40,6 +40,7 @@ ACCOUNT = NodeType(
     properties=("source", "record_id", "name", "street", "postal_code", "city", "country", "tax_number", "industry", "phone", "website"),
     title="name",
     valid_from="known_since",
+    behind="Firm",  # which is named after one of its records
 )
 
 CONTACT = NodeType(

@@ -1,13 +1,14 @@
 """The card of an additive model: what each feature adds, as lines and lists of points, in plain JSON.
 
 A card is what scikit-learn learned, written so that scoring needs neither scikit-learn nor MLflow: both cost seconds to import, and
-a row through a pipeline of thirty steps costs 10 ms where the card takes a quarter of one. One row and a million go through the
+a row through a pipeline of many steps costs milliseconds where the card takes an eighth of one. One row and a million go through the
 same arithmetic in the same order, so their scores are the same numbers. The parts are measured from the average row, so that a
 reason says what sets a row apart.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -48,6 +49,15 @@ class Line:
                 f"feature '{self.name}' holds {values.dtype}, and the model takes numbers", hint="bring the feature as it was trained on"
             ) from error
 
+    def single(self, value: Any) -> Floats:
+        """The same of one value, without the cost of a column."""
+        try:
+            return np.array([np.nan if value is None else float(value)])
+        except (TypeError, ValueError) as error:
+            raise ModelError(
+                f"feature '{self.name}' is {value!r}, and the model takes numbers", hint="bring the feature as it was trained on"
+            ) from error
+
     def knows(self, values: Floats) -> NDArray[np.bool_]:
         """Whether each lies within what the model has seen."""
         found: NDArray[np.bool_] = np.isnan(values) | ((values >= self.seen[0]) & (values <= self.seen[1]))
@@ -72,6 +82,10 @@ class Points:
         words: NDArray[np.object_] = values.cast(pl.String).fill_null(NOTHING).to_numpy().astype(object)
         return words
 
+    def single(self, value: Any) -> NDArray[np.object_]:
+        """The same of one value, without the cost of a column."""
+        return np.array([NOTHING if value is None else str(value)], dtype=object)
+
     def knows(self, values: NDArray[np.object_]) -> NDArray[np.bool_]:
         """Whether each is one that the model tells from others."""
         return np.fromiter((value in self.adds for value in values), np.bool_, len(values))
@@ -87,7 +101,9 @@ class AdditiveCard:
     def as_json(self) -> dict[str, Any]:
         """Plain JSON."""
         kinds = {Line: "line", Points: "points"}
-        return {"base": self.base, "features": [{"kind": kinds[type(each)], **asdict(each)} for each in self.features]}
+        plain = {"base": self.base, "features": [{"kind": kinds[type(each)], **asdict(each)} for each in self.features]}
+        told: dict[str, Any] = json.loads(json.dumps(plain))  # lists, as whoever reads it back finds them
+        return told
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> AdditiveCard:

@@ -18,7 +18,7 @@ from pilothouse.kernel.lake.identity import row_ids
 
 if TYPE_CHECKING:
     from assets.platform import Platform
-    from pilothouse.tables.why.walk import Row
+    from pilothouse.tables.why.row import Row
 
 _SHOWN = 6  # values of a row, where all of them matter
 
@@ -51,7 +51,7 @@ def why(
     if json_output:
         print_json(row.as_json())
         return
-    console.print(_grown(Tree(_told(row)), row))
+    console.print(_grown(Tree(_told(row)), row, set()))
     console.print(f"[dim]{len(row.raw())} rows of sources[/]")
 
 
@@ -96,9 +96,24 @@ def _row_id(platform: Platform, table: str, key: list[str]) -> str:
     return row_id
 
 
-def _grown(tree: Tree, row: Row) -> Tree:
-    for source in row.sources:
-        _grown(tree.add(_told(source)), source)
+def _grown(tree: Tree, row: Row, told: set[int]) -> Tree:
+    """The sources of a row below it. What was told before, elsewhere in the tree, is not told again; of a choice it is said that any
+    one of its alternatives would do."""
+    if id(row) in told:
+        if row.sources:
+            tree.add("[dim]as told above[/]")
+        return tree
+    told.add(id(row))
+    chosen = {place for choice in row.choices for rows in choice for place in rows}
+    for place, source in enumerate(row.sources):
+        if place not in chosen:
+            _grown(tree.add(_told(source)), source, told)
+    for choice in row.choices:
+        several = tree.add(f"[italic]any one of these {len(choice)} would do[/]")
+        for rows in choice:
+            one = several if len(rows) == 1 else several.add("[italic]together[/]")
+            for place in rows:
+                _grown(one.add(_told(row.sources[place])), row.sources[place], told)
     return tree
 
 

@@ -34,7 +34,7 @@ from pilothouse.tables.dbt import Dbt, Ran
 from pilothouse.tables.engines import Engine, Outcome, Part, Relation, Wave
 from pilothouse.tables.engines.choice import chosen
 from pilothouse.tables.engines.duck import DuckEngine
-from pilothouse.tables.project import Model, Project, relation
+from pilothouse.tables.project import Model, Project, changes_of, relation
 from pilothouse.tables.publishable import quoted, refuse_duplicates, refuse_nulls, why_not
 from pilothouse.tables.record import Notes, Read, Record, reading
 
@@ -70,9 +70,10 @@ class Builder:
     """Builds a project's tables over a lake."""
 
     def __init__(self, lake: Lake, project: Project, work: Path, settings: TableSettings) -> None:
-        self._lake = lake
+        self.lake = lake
         self.project = project
-        self._here = DuckEngine(lake, Dbt(project.folder, work), settings)
+        self._dbt = Dbt(project.folder, work)
+        self._here = DuckEngine(lake, self._dbt, settings)
         self._engine = chosen(lake, project.folder, work, settings) or self._here
         self._notes = Notes(lake)
         self._settings = settings
@@ -91,7 +92,7 @@ class Builder:
         return {table: self._state(model) for table, model in found.items()}
 
     def _state(self, model: Model) -> str:
-        inputs = [name for name in self.project.inputs(model) if self._lake.table(name).exists()]
+        inputs = [name for name in self.project.inputs(model) if self.lake.table(name).exists()]
         return f"{self.project.code(model)} {[(name, self._reading(name).identity, self._reading(name).content) for name in inputs]}"
 
     def build(self, names: Iterable[str] | None = None, *, full: bool = False, learn: bool = False) -> Iterator[Made]:
@@ -125,19 +126,19 @@ class Builder:
                 yield made
 
     def _table(self, model: Model) -> Table:
-        return self._lake.table(model.table)
+        return self.lake.table(model.table)
 
     def _record(self, model: Model) -> Record:
         return Record(self.project.code(model), {name: self._reading(name) for name in self.project.inputs(model)})
 
     def _reading(self, table: str) -> Read:
         if table not in self._seen:
-            self._seen[table] = reading(self._lake.table(table))
+            self._seen[table] = reading(self.lake.table(table))
         return self._seen[table]
 
     def _there(self, tables: Iterable[str]) -> bool:
         """Whether all of them exist: what was never read cannot be built upon, and is no reason to try."""
-        return all(name in self._seen or self._lake.table(name).exists() for name in tables)
+        return all(name in self._seen or self.lake.table(name).exists() for name in tables)
 
     def _fresh(self, model: Model) -> bool:
         return self._up_to_date(model, self._notes.read(self._table(model)), self._record(model))
@@ -152,6 +153,10 @@ class Builder:
             return None
         partly = last is not None and model.incremental and not full and last.code == record.code and last.of_the_same_tables_as(record)
         return _Plan(model, record, last.inputs if last is not None and partly else None)
+
+    def prepare(self) -> None:
+        """Read the project, so that the next build costs what its models cost."""
+        self._dbt.prepare()
 
     def close(self) -> None:
         """Give back what engines hold."""
@@ -199,7 +204,7 @@ class Builder:
         for plan in plans:
             for name, read in plan.record.inputs.items():
                 if relation(name) not in inputs:
-                    inputs[relation(name)] = self._lake.table(name).files(read.version)
+                    inputs[relation(name)] = self.lake.table(name).files(read.version)
             part = self._part(plan) if in_part else None
             if part is not None:
                 parts[plan.model.name] = part
@@ -215,9 +220,9 @@ class Builder:
             return None
         changes: dict[str, tuple[Scan, Scan]] = {}
         for name, last in plan.since.items():
-            called = f"{plan.model.name}__{name.removeprefix('raw/') if name.startswith('raw/') else name.rpartition('/')[2]}"
+            now = plan.record.inputs[name]
             try:
-                changes[called] = self._lake.table(name).difference(last.version, plan.record.inputs[name].version)
+                changes[changes_of(plan.model.name, name)] = self.lake.table(name).difference(last.version, now.version)
             except LakeError:  # the version has expired
                 return None
         return Part(self._table(plan.model).files(), changes)

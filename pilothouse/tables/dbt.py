@@ -69,6 +69,10 @@ class Dbt:
         """The project as dbt understands it."""
         return self._invoke("parse", *self._told({})).result
 
+    def prepare(self) -> None:
+        """Import dbt and parse, so that the next thing that is asked costs only itself."""
+        assert self.manifest is not None
+
     def build(self, names: Sequence[str], *, variables: Mapping[str, Any]) -> list[Ran]:
         """Make these models and run their tests, each test before the models that read what it tests."""
         selected = ("--select", *names, "--indirect-selection", "buildable", *self._told(variables))
@@ -83,9 +87,10 @@ class Dbt:
         done = self._invoke("test", "--select", "test_type:unit", *self._told({}), manifest=self.manifest)
         return [_ran(result) for result in done.result.results]
 
-    def compile(self, *, variables: Mapping[str, Any]) -> dict[str, str]:
-        """The SQL of every model and every analysis, by its name."""
-        done = self._invoke("compile", *self._told(variables), manifest=self.manifest)
+    def compile(self, *, variables: Mapping[str, Any], alone: Sequence[str] = ()) -> dict[str, str]:
+        """The SQL of every model and every analysis, by its name; or of these models `alone`, for which nothing is connected to."""
+        selected = ("--select", *alone, "--no-populate-cache", "--no-introspect") if alone else ()
+        done = self._invoke("compile", *self._told(variables), *selected, manifest=self.manifest)
         nodes = (each.node for each in done.result.results if each.node.resource_type in {"model", "analysis"})
         return {node.name: node.compiled_code for node in nodes if node.compiled_code}
 

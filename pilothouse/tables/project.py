@@ -188,6 +188,12 @@ def relation(table: str) -> tuple[str, str]:
     return (parts[1], parts[2]) if parts[0] == "raw" else (parts[0], parts[1])
 
 
+def changes_of(model: str, table: str) -> str:
+    """The name by which a model calls the rows of an input that changed (`macros/touched.sql`)."""
+    schema, name = relation(table)
+    return f"{model}__{schema}__{name}" if table.startswith("raw/") else f"{model}__{name}"
+
+
 def models_of(manifest: Any) -> Iterator[Model]:
     """The models of dbt's manifest."""
     project = manifest.metadata.project_name

@@ -72,14 +72,21 @@ class Notes:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
 
-    def read(self, table: Table) -> Record | None:
-        """How the table that is there was made; None where nothing tells, or where somebody else has written it since."""
+    def text(self, table: Table) -> bytes:
+        """A table's note as it stands there, by which to see whether it changed; nothing where there is none."""
         store, path = self._place(table)
         with translated(table.uri):
-            if store.get_file_info(path).type == pafs.FileType.NotFound or not table.exists():
-                return None
+            if store.get_file_info(path).type == pafs.FileType.NotFound:
+                return b""
             with store.open_input_stream(path) as stream:
-                plain = json.loads(stream.read())
+                return bytes(stream.read())
+
+    def read(self, table: Table) -> Record | None:
+        """How the table that is there was made; None where nothing tells, or where somebody else has written it since."""
+        text = self.text(table)
+        if not text or not table.exists():
+            return None
+        plain = json.loads(text)
         return Record.from_json(plain["record"]) if plain["content"] == table.content_version() else None
 
     def told_of(self, table: Table, version: int) -> Iterator[Record]:

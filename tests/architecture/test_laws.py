@@ -114,7 +114,7 @@ def test_every_module_opens_with_its_reason() -> None:
 
 
 def test_locks_name_no_registry_and_pin_every_package_by_hash() -> None:
-    for lock in (ROOT / "requirements.lock", ROOT / "bootstrap.lock", *(ROOT / "bench").glob("*.lock")):
+    for lock in (ROOT / "requirements.lock", ROOT / "bootstrap.lock", ROOT / "engines.lock", *(ROOT / "bench").glob("*.lock")):
         text = lock.read_text()
         assert "://" not in text, lock.name
         pins = re.findall(r"^[A-Za-z0-9._-]+(?:\[[^\]]*\])?==\S+( ;[^\\\n]*)? \\$", text, flags=re.MULTILINE)

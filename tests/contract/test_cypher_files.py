@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from graph.kinds import LOADED, PAST, STATE, WAS, Ontology
 from graph.queries import FOLDER, Query, parsed
 
 HERE = Path(__file__).parent / "node_cypher"
+DOCS = Path(__file__).parents[2] / "docs"
 SAMPLES: dict[str, Any] = {"text": "x", "integer": 1, "number": 1.5, "boolean": True, "date": "x", "moment": "x", "texts": ["x"]}
 
 
@@ -59,6 +61,16 @@ def of_folder(folder: Path) -> Iterable[tuple[str, Query]]:
 
 def test_neo4js_own_parser_has_nothing_against_any_query() -> None:
     assert [str(told) for told in linted(of_folder(FOLDER))] == []
+
+
+def test_nor_against_those_that_the_docs_tell() -> None:
+    found = [
+        (f"{page.name}/{place}", Query(page.stem, "", (), (), text))
+        for page in sorted(DOCS.rglob("*.md"))
+        for place, text in enumerate(re.findall(r"^```cypher\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL), 1)
+    ]
+    assert len(found) >= 7
+    assert [str(told) for told in linted(found)] == []
 
 
 MISTAKES = {

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from graph.dump import Moment, history, state
+from graph.kinds import Measures, Ontology
 from graph.loading import Loader
 from graph.notes import Notes
 from graph.store import Graph
 from pilothouse.kernel.lake import Lake
-from tests.small_marts import SMALL, SmallMarts, firm, moments, order, owner, told_by_tables
+from tests.small_marts import FIRM, ORDER, OWNS, PLACED, SMALL, SmallMarts, firm, moments, order, owner, told_by_tables
 
 
 @pytest.fixture
@@ -132,3 +135,20 @@ def assert_whole(graph: Graph) -> None:
         assert graph.read(f"MATCH {pattern} WHERE e._known_to IS NULL RETURN a.id AS id") == []
     twice = "MATCH (a)-[e:PLACED|OWNS]->(b) WITH a.id AS a, b.id AS b, type(e) AS t, count(*) AS n WHERE n > 1 RETURN a, b, t, n"
     assert graph.read(twice) == []
+
+
+def test_measures_of_a_table_are_properties_with_its_version_and_a_new_version_is_reason_to_load(graph: Graph, marts: SmallMarts) -> None:
+    measured = replace(FIRM, measures=Measures("graph/firm_measures", "firm_id"))
+    loader = Loader(graph, marts.lake, Ontology.of([measured, ORDER], [PLACED, OWNS]))
+    loader.load()
+    assert loader.outdated() == {}
+    table = marts.lake.table("graph/firm_measures")
+    for version, standing in enumerate(([1.5, 2.5], [1.5, 9.0])):
+        rows = pl.DataFrame({"firm_id": ["f1", "f2"], "standing": standing, "_synthetic": [True, True]})
+        table.replace(rows.to_arrow().to_reader(), key=("firm_id",))
+        assert list(loader.outdated()) == ["graph/firm_measures"]
+        loader.load()
+        assert loader.outdated() == {}
+        found = graph.read("MATCH (f:Firm) WHERE f.standing IS NOT NULL RETURN f.id AS id, f.standing AS s, f._measures AS v ORDER BY id")
+        assert [(row["id"], row["s"]) for row in found] == [("f1", standing[0]), ("f2", standing[1])]
+        assert {row["v"] for row in found} == {f"{table.pinned().identity}@{version}"}

@@ -16,7 +16,7 @@ from pilothouse.tables.building import Builder, Made
 from pilothouse.tables.project import Project
 from tests.raw_company import RawCompany
 
-pytestmark = pytest.mark.filterwarnings("default")  # fakesnow's own
+pytestmark = [pytest.mark.filterwarnings("default"), pytest.mark.timeout(1_200)]  # fakesnow's own
 
 PASSWORD = "not-in-any-file-7f3a"
 # What fakesnow cannot run, and why. A name that it has learned has to be taken out, or this fails.

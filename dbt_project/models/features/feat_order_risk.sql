@@ -39,6 +39,7 @@ earlier_orders as (
     from orders
     inner join {{ ref('fct_order') }} as earlier
         on orders.firm_id = earlier.firm_id and earlier.ordered_on < orders.ordered_on
+    where {{ asked_for('earlier.firm_id', 'firm_id') }}
     group by orders.order_id
 ),
 
@@ -81,7 +82,7 @@ earlier_invoices as (
     from orders
     inner join {{ ref('fct_invoice') }} as invoice
         on orders.firm_id = invoice.firm_id and invoice.invoiced_on < orders.ordered_on
-    where not invoice.is_cancelled and invoice.due_on is not null
+    where not invoice.is_cancelled and invoice.due_on is not null and {{ asked_for('invoice.firm_id', 'firm_id') }}
     group by orders.order_id
 ),
 
@@ -154,6 +155,7 @@ earlier_cases as (
             cast(changed_at as date) as changed_on,
             _synthetic
         from {{ ref('fct_case') }}
+        where {{ asked_for('firm_id', 'firm_id') }}
     ) as reported
         on orders.firm_id = reported.firm_id and reported.opened_on < orders.ordered_on
     group by orders.order_id

@@ -30,7 +30,7 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
 FILE_BYTES: Final = 128 << 20  # of a file once it is full: few enough for a listing, small enough to read in parallel
-_GROUP_ROWS: Final = 100_000  # a row group is held in memory, and statistics of small ones prune better
+_GROUP_ROWS: Final = 20_000  # held in memory until it is written; and whoever looks for one row reads no less than a group
 _GROUP_BYTES: Final = 64 << 20
 _DICTIONARY_BYTES: Final = 1 << 16  # a dictionary that outgrows it belongs to a column of ever new values: giving up early is cheap
 _COLUMNS_WITH_STATISTICS: Final = 32  # in the log, as Delta has it

@@ -1,13 +1,12 @@
-"""A query rewritten so that every value carries the source cells it depends on.
+"""A query rewritten so that every row carries its trace: which rows it was made of, and how it was decided.
 
-A row of the answer gets a list for its existence (`_e`) and one for each column (`_w_<column>`). The elements are atoms: a base
-table's row with one of its columns, or with none where the row only has to be there. It is an atom of a value if taking it away
-changes the value. So a sum is made of what is not zero, the first row of a group by itself alone, the second by itself and the
-first, a `case` by its conditions and the branch that was taken.
+Beside the query stand recipes (`recipes.py`), one for the rows' existence and one for each column, which take from the trace what a
+value depends on. That is atoms: a base table's row with one of its columns, or with none where the row only has to be there. It is
+an atom of a value if taking it away changes the value. So a sum is made of what is not zero, the first row of a group by itself
+alone, the second by itself and the first, a `case` by its conditions and the branch that was taken.
 
 Where any one of several would do (a group is there as long as one of its rows is, a maximum as long as one row reaches it), the
-atoms are marked as alternatives (`any_of`). Which of them matter can only be said once everything else is known that the row
-depends on (`needed.py`).
+atoms are alternatives. Which of them matter can only be said once everything else is known that the row depends on (`needed.py`).
 
 Of rows that are numbered, the one with number 1 stands for all that come after it: were it gone, the next would take its place. So
 its value is made of the first rows that say the same, any one of them.
@@ -18,7 +17,7 @@ Whether a row is synthetic is no part of what it says, and is not explained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,105 +26,128 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.pushdown_projections import pushdown_projections
 from sqlglot.optimizer.qualify import qualify
 
-from pilothouse.kernel.errors import ConfigError
+from pilothouse.tables.why.expressions import (
+    DIALECT,
+    FROM_IT,
+    Cells,
+    Expressions,
+    Scope,
+    Source,
+    Unexplained,
+    aggregates,
+    any_row,
+    both,
+    first_of,
+    nothing,
+    partition,
+)
+from pilothouse.tables.why.recipes import NOTHING, Fields, Recipe, all_of, down
 
 ASKED: Final = "asked"  # the schema of the rows that are asked for: they choose, and explain nothing
-EXISTS: Final = "_e"
-NOTHING: Final = "[]::VARCHAR[]"
-_DIALECT: Final = "duckdb"
 _SYNTHETIC: Final = "_synthetic"
-_FIRST: Final = "_f_"  # before a column's name: the list of the row that has number 1
-_FROM_IT: Final = "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING"
-_BEFORE: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
-_UP_TO_IT: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+_HANDLE: Final = "_p"  # and a number: the traces of a query's rows, one column for each part of a union
 
-# What annotated queries call. A list of rows is one of structs: `v`, what a row says, `c`, what that depends on, `e`, what the row's
-# existence depends on, and `w`, both. A macro's argument is written out wherever it is used, and planned as often: so one that is
-# used more than once goes through a lambda.
-MACROS: Final = r"""
-    CREATE OR REPLACE TEMP MACRO with_all(rows) AS list_transform(rows, LAMBDA each: each.w);
-    CREATE OR REPLACE TEMP MACRO with_value(rows, value) AS with_all(list_filter(rows, LAMBDA each: each.v = value));
-    CREATE OR REPLACE TEMP MACRO any_of(choices) AS list_transform([choices], LAMBDA several: CASE
-        WHEN len(list_distinct(several)) <= 1 THEN flatten(list_distinct(several))
-        ELSE flatten(list_transform(several, LAMBDA choice: list_transform(
-            choice, LAMBDA atom: chr(30) || md5(several::VARCHAR)[:12] || chr(30) || md5(choice::VARCHAR)[:12] || chr(30) || atom
-        ))) END)[1];
-    -- Of a sum, what is not nothing; of a mean, what is not the mean: unless there is nothing else, when any one row makes the value.
-    CREATE OR REPLACE TEMP MACRO of_sum(rows, nothing) AS list_transform([rows], LAMBDA all_rows: CASE
-        WHEN len(list_filter(all_rows, LAMBDA each: each.v <> nothing)) = 0 THEN any_of(with_all(all_rows))
-        ELSE flatten(with_all(list_filter(all_rows, LAMBDA each: each.v <> nothing))) END)[1];
-    -- The first rows, as long as they say the same: the value stays until all of them are gone.
-    CREATE OR REPLACE TEMP MACRO first_run(rows) AS list_slice(
-        rows, 1, coalesce(list_position(list_transform(rows, LAMBDA each: each.v IS DISTINCT FROM rows[1].v), true) - 1, len(rows))
-    );
-    -- Of the first row's value, what it is made of beside the row itself, which the next one would replace.
-    CREATE OR REPLACE TEMP MACRO rows_of(atoms) AS list_transform(atoms, LAMBDA atom: regexp_extract(atom, '^.*\x1f'));
-    CREATE OR REPLACE TEMP MACRO beside(cells, exists_by) AS list_filter(
-        cells, LAMBDA cell: NOT list_contains(rows_of(exists_by), regexp_extract(cell, '^.*\x1f'))
-    );
-    CREATE OR REPLACE TEMP MACRO of_first(rows) AS list_transform([rows], LAMBDA several:
-        flatten([beside(several[1].c, several[1].e), any_of(with_all(first_run(several)))]))[1];
-    -- Of the value before: where none of those before says anything, it says nothing whichever of them are there.
-    CREATE OR REPLACE TEMP MACRO of_before(rows) AS list_transform([rows], LAMBDA earlier: CASE
-        WHEN len(list_filter(earlier, LAMBDA each: each.v IS NOT NULL)) > 0 THEN of_first(earlier) ELSE []::VARCHAR[] END)[1];
-    CREATE OR REPLACE TEMP MACRO of_each_value(rows) AS list_transform([rows], LAMBDA all_rows: flatten(list_transform(
-        list_distinct(list_transform(all_rows, LAMBDA each: each.v)), LAMBDA value: any_of(with_value(all_rows, value))
-    )))[1];
-"""
-
-Cells = tuple[str, ...]  # SQL expressions of lists of atoms; their union is meant
 Schema = Mapping[str, Mapping[str, Sequence[str]]]  # schema → table → columns
 
 
-class Unexplained(ConfigError):
-    """A query holds something of which nobody knows yet how to tell exactly what it depends on."""
+@dataclass(frozen=True)
+class Base:
+    """How a base table's row is named: SQL of its atom, over the alias, which ends with the separator. It stands where rows are told,
+    behind all that leaves rows out. Of a table that is `told`, traces tell the values of the columns that matter."""
+
+    atom: str = "{alias}._id"
+    told: bool = False
 
 
 @dataclass(frozen=True)
-class _Source:
-    """What a query reads under one alias."""
+class Annotated:
+    """A query with traces, and how to read them. `asked` are the columns that it uses of the rows that are asked for."""
 
-    columns: Mapping[str, Cells]
-    exists: Cells
+    text: str
+    traces: tuple[str, ...]
+    exists: Recipe
+    columns: Mapping[str, Recipe]
+    asked: tuple[str, ...]
 
 
 @dataclass
-class _Scope:
-    """One SELECT: its sources by alias, and what its rows' existence depends on."""
+class _Select:
+    """One rewritten SELECT."""
 
-    sources: dict[str, _Source] = field(default_factory=dict)
-    exists: Cells = ()
-    outer: _Scope | None = None  # of a subquery that looks at the row it stands in
-
-    def of(self, column: exp.Column) -> Cells:
-        source = self.sources.get(column.table)
-        if source is None and self.outer is not None:
-            return self.outer.of(column)
-        if source is None:
-            raise Unexplained(
-                f"{column.sql(_DIALECT)} belongs to no table of its query", hint="only EXISTS may look at the row it stands in"
-            )
-        return source.columns[column.name]
+    node: exp.Select
+    outputs: dict[str, Cells]
+    exists: Cells
+    place: str = ""  # the column that numbers its rows
+    firsts: dict[str, Cells] = field(default_factory=dict)  # of the row that has number 1
+    first_exists: Cells = nothing
+    fields: Fields = field(default_factory=Fields)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Answer:
-    """The columns of a rewritten query, whether it reads no base table at all, and which column numbers its rows."""
+    """A query: its columns, its parts (several of a union), and whether it reads no base table at all."""
 
     columns: tuple[str, ...]
+    parts: list[_Select]
     plain: bool
-    place: str = ""
+    attached: bool = False
+
+    def attach(self) -> None:
+        """Put the traces out. The parts of a union have the same columns, each with nothing in those of the others."""
+        if self.attached or self.plain:
+            return
+        self.attached = True
+        told = [(number, part.fields.sql()) for number, part in enumerate(self.parts) if part.fields]
+        for place, part in enumerate(self.parts):
+            for number, text in told:
+                part.node.append("expressions", _raw(text if number == place else "NULL", f"{_HANDLE}{number}"))
+
+    def source(self, alias: str, *, firsts: bool = False) -> Source:
+        """Its cells, for a query that reads it under this alias; of its rows that have number 1, if only these are read."""
+
+        def taken(of: Sequence[Cells], fields: Fields) -> Recipe:
+            recipes = [cells(part.fields) for part, cells in zip(self.parts, of, strict=True)]
+            told = ((number, recipe) for number, recipe in enumerate(recipes) if recipe is not NOTHING)
+            return all_of(
+                down(fields.add(f'"{alias}".{_HANDLE}{number}' if alias else f"{_HANDLE}{number}"), each) for number, each in told
+            )
+
+        def columns(name: str) -> Cells:
+            if firsts:
+                return lambda fields: taken([self.parts[0].firsts[name]], fields)
+            place = self.columns.index(name)
+            return lambda fields: taken([list(part.outputs.values())[place] for part in self.parts], fields)
+
+        exist = [part.first_exists if firsts else part.exists for part in self.parts]
+        return Source(columns, lambda fields: taken(exist, fields))
 
 
-def annotated(text: str, schema: Schema, columns: Sequence[str] = ()) -> str:
-    """The query, with its atoms beside it; of these columns alone, if any are named. Every base table must have a column `_id`: the
-    atom of its row, which ends with the separator, and to which a column's name is added."""
+def annotated(text: str, schema: Schema, columns: Sequence[str] = (), bases: Mapping[tuple[str, str], Base] | None = None) -> Annotated:
+    """The query with its traces and recipes; of these columns alone, if any are named. `bases` are what is known of base tables, by
+    schema and name."""
     wanted = ", ".join(f'"{name}"' for name in columns)
     tree = qualified(f"SELECT {wanted} FROM ({text}) AS made" if columns else text, schema)
     if columns:  # what no wanted column needs would only be planned, which takes longer than to answer
         tree = pushdown_projections(tree)
-    _Annotator(schema).query(tree, {})
-    return tree.sql(_DIALECT, comments=False)
+    annotator = _Annotator(schema, bases or {})
+    answer = annotator.query(tree, {})
+    source, fields = answer.source(""), _Plain()
+    exists, recipes = source.exists(fields), {name: source.columns(name)(fields) for name in answer.columns}
+    annotator.attach()
+    asked = tuple(sorted({each.name for each in tree.find_all(exp.Column) if each.table in annotator.asked}))
+    return Annotated(tree.sql(DIALECT, comments=False), tuple(fields.names), exists, recipes, asked)
+
+
+class _Plain(Fields):
+    """The columns of the answer itself, which are named as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, None] = {}
+
+    def add(self, text: str, rendered: object = None) -> str:  # noqa: ARG002 - as in Fields
+        self.names[text] = None
+        return text
 
 
 def qualified(text: str, schema: Schema) -> exp.Expr:
@@ -135,32 +157,38 @@ def qualified(text: str, schema: Schema) -> exp.Expr:
         for name, tables in schema.items()
     }
     try:
-        tree = parse_one(text, dialect=_DIALECT)
+        tree = parse_one(text, dialect=DIALECT)
         for table in tree.find_all(exp.Table):
             table.set("catalog", None)
-        return qualify(tree, schema=tables, dialect=_DIALECT, validate_qualify_columns=False, canonicalize_table_aliases=False)
+        return qualify(tree, schema=tables, dialect=DIALECT, validate_qualify_columns=False, canonicalize_table_aliases=False)
     except SqlglotError as error:
         raise Unexplained(f"a query cannot be read: {str(error).splitlines()[0]}", hint="write it in SQL that sqlglot knows") from error
 
 
-def cells_of(column: str) -> str:
-    """The name of the list that belongs to a column."""
-    return f"_w_{column}"
-
-
 class _Annotator:
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, bases: Mapping[tuple[str, str], Base]) -> None:
+        self.asked: set[str] = set()  # aliases
         self._schema = schema
+        self._bases = bases
+        self._answers: list[_Answer] = []
 
-    def query(self, node: exp.Expr, known: Mapping[str, _Answer], outer: _Scope | None = None) -> _Answer:
+    def attach(self) -> None:
+        """Put all traces out, once everything was asked for that shall be told."""
+        for answer in self._answers:
+            answer.attach()
+
+    def query(self, node: exp.Expr, known: Mapping[str, _Answer], outer: Scope | None = None) -> _Answer:
         """Rewrite a query in place. `known` are the common table expressions that it may name, `outer` is what it stands in."""
         if isinstance(node, exp.Subquery):
             return self.query(node.this, known, outer)
         if isinstance(node, exp.SetOperation):
-            return self._union(node, known)
-        if isinstance(node, exp.Select):
-            return self._select(node, known, outer)
-        raise Unexplained(f"a query of kind {type(node).__name__} cannot be explained", hint="write it as SELECT")
+            answer = self._union(node, known)
+        elif isinstance(node, exp.Select):
+            answer = self._select(node, known, outer)
+        else:
+            raise Unexplained(f"a query of kind {type(node).__name__} cannot be explained", hint="write it as SELECT")
+        self._answers.append(answer)
+        return answer
 
     def _with(self, node: exp.Expr, known: Mapping[str, _Answer]) -> dict[str, _Answer]:
         found = dict(known)
@@ -175,239 +203,161 @@ class _Annotator:
         if not isinstance(node, exp.Union) or node.args.get("distinct"):
             raise Unexplained(f"{node.key.upper()} cannot be explained", hint="UNION ALL and GROUP BY say the same, and can")
         known = self._with(node, known)
-        left, right = self.query(node.left, known), self.query(node.right, known)
-        return _Answer(left.columns, left.plain and right.plain)
+        left, right = self._part(node.left, known), self._part(node.right, known)
+        return _Answer(left.columns, [*left.parts, *right.parts], left.plain and right.plain)
 
-    def _select(self, node: exp.Select, known: Mapping[str, _Answer], outer: _Scope | None) -> _Answer:
+    def _part(self, node: exp.Expr, known: Mapping[str, _Answer]) -> _Answer:
+        """A part of a union, whose traces the whole union puts out."""
+        answer = self.query(node, known)
+        self._answers.remove(answer)
+        return answer
+
+    def _select(self, node: exp.Select, known: Mapping[str, _Answer], outer: Scope | None) -> _Answer:
         if node.args.get("limit") or node.args.get("offset"):
             raise Unexplained("LIMIT cannot be explained", hint="number the rows and choose by the number")
         known = self._with(node, known)
-        scope, plain = _Scope(outer=outer), True
-        holders = [node.args["from_"], *(node.args.get("joins") or ())] if node.args.get("from_") else []
-        where, having = node.args.get("where"), node.args.get("having")
-        for holder in holders:
-            alias, source, bare = self._source(holder.this, known, where, holder.args.get("on"))
-            plain = plain and bare
-            scope.sources[alias] = source
-            self._joined(holder, alias, scope, known)
-        if where:
-            scope.exists = _union(scope.exists, self._condition(where.this, scope, known))
+        cells = Expressions(lambda each, scope: self._subquery(each, scope, known))
+        scope, plain = self._sources(node, known, cells, outer)
         outputs = [(each.alias_or_name, each.unalias()) for each in node.expressions]
-        grouped = bool(node.args.get("group")) or any(_aggregates(value) for _, value in outputs) or bool(having)
+        having = node.args.get("having")
+        grouped = bool(node.args.get("group")) or any(aggregates(value) for _, value in outputs) or bool(having)
         if node.args.get("distinct"):
             if grouped:
                 raise Unexplained("DISTINCT of groups cannot be explained", hint="leave DISTINCT out: groups are distinct")
             node.set("distinct", None)
             node.set("group", exp.Group(expressions=[value.copy() for _, value in outputs]))
             grouped = True
+        told = [(name, exp.Null() if name == _SYNTHETIC else value) for name, value in outputs]
         if grouped:
             keys = node.args["group"].expressions if node.args.get("group") else ()
             # A row counts in its group: for that, its key has to say what it says.
-            scope.exists = _union(scope.exists, *(self._cells(_meant(key, outputs), scope, known) for key in keys))
-            cells = {name: self._grouped(value, scope) for name, value in outputs if name != _SYNTHETIC}
+            scope.exists = both(scope.exists, *(cells.of(_meant(key, outputs), scope) for key in keys))
             # All rows taken together are one group, be there any or not.
-            exists: Cells = (f"any_of(list({_list(scope.exists)}))",) if node.args.get("group") else ()
-            exists = _union(exists, self._grouped(having.this, scope) if having else ())
+            exists = any_row(scope.exists) if node.args.get("group") else nothing
+            exists = both(exists, cells.grouped(having.this, scope) if having else nothing)
+            made = _Select(node, {name: cells.grouped(value, scope) for name, value in told}, exists)
         else:
-            cells = {name: self._cells(value, scope, known) for name, value in outputs if name != _SYNTHETIC}
-            qualified = node.args.get("qualify")
-            exists = _union(scope.exists, self._condition(qualified.this, scope, known) if qualified else ())
-        for name, _ in outputs:
-            node.append("expressions", _raw(_list(cells.get(name, ())), cells_of(name)))
-        node.append("expressions", _raw(_list(exists), EXISTS))
+            chosen = node.args.get("qualify")
+            exists = both(scope.exists, cells.condition(chosen.this, scope) if chosen else nothing)
+            made = _Select(node, {name: cells.of(value, scope) for name, value in told}, exists)
+            self._number(made, outputs, cells, scope)
+        return _Answer(tuple(name for name, _ in outputs), [made], plain)
+
+    @staticmethod
+    def _number(made: _Select, outputs: Sequence[tuple[str, exp.Expr]], cells: Expressions, scope: Scope) -> None:
+        """Where a query numbers its rows, note what the one with number 1 says and depends on."""
         numbered = {name: value for name, value in outputs if isinstance(value, exp.Window) and isinstance(value.this, exp.RowNumber)}
         if len(numbered) != 1:
-            return _Answer(tuple(name for name, _ in outputs), plain)
-        ((place, window),) = numbered.items()
-        parts, counted = _partition(window), self._counted(window, scope, exists)
+            return
+        ((made.place, window),) = numbered.items()
+        over, counted = f" OVER ({partition(window)} {FROM_IT})", cells.counted(window, scope, made.exists)
         for name, value in outputs:
-            told = _list(_union(counted, cells.get(name, ())))
-            if name in {place, _SYNTHETIC}:
-                told = NOTHING
-            elif not value.find(exp.Window):  # which says the same of whatever row has number 1
-                told = f"of_first(list({_row(value, cells[name], counted)}) OVER ({parts} {_FROM_IT}))"
-            node.append("expressions", _raw(told, f"{_FIRST}{name}"))
-        node.append("expressions", _raw(f"any_of(list({_list(counted)}) OVER ({parts} {_FROM_IT}))", f"{_FIRST}{EXISTS}"))
-        return _Answer(tuple(name for name, _ in outputs), plain, place)
+            if name in {made.place, _SYNTHETIC}:
+                made.firsts[name] = nothing
+            elif value.find(exp.Window):  # which says the same of whatever row has number 1
+                made.firsts[name] = both(counted, made.outputs[name])
+            else:
+                made.firsts[name] = first_of("first", over, value.sql(DIALECT), made.outputs[name], counted)
+        made.first_exists = any_row(counted, over)
 
-    def _source(self, node: exp.Expr, known: Mapping[str, _Answer], *conditions: exp.Expr | None) -> tuple[str, _Source, bool]:
+    def _sources(self, node: exp.Select, known: Mapping[str, _Answer], cells: Expressions, outer: Scope | None) -> tuple[Scope, bool]:
+        """What a SELECT reads, and of what is left after its joins and conditions what the rows' existence depends on."""
+        scope, plain, where = Scope(outer=outer), True, node.args.get("where")
+        holders = [node.args["from_"], *(node.args.get("joins") or ())] if node.args.get("from_") else []
+        for holder in holders:
+            alias, source, bare = self._source(holder.this, known, where, holder.args.get("on"))
+            plain = plain and bare
+            scope.sources[alias] = source
+            self._joined(holder, alias, scope, cells)
+        if where:
+            scope.exists = both(scope.exists, cells.condition(where.this, scope))
+        return scope, plain
+
+    def _source(self, node: exp.Expr, known: Mapping[str, _Answer], *conditions: exp.Expr | None) -> tuple[str, Source, bool]:
         """A source under its alias; of one whose rows are numbered, if these conditions choose number 1, what stands for a group."""
         alias = node.alias_or_name
-        quoted = f'"{alias}"'
+        if isinstance(node, exp.Table) and node.db == ASKED:
+            self.asked.add(alias)
+            return alias, Source(lambda _: nothing, nothing), True
         if isinstance(node, exp.Table) and node.db:
-            if node.db == ASKED:
-                return alias, _Source(dict.fromkeys(self._schema[ASKED].get(node.name, ()), ()), ()), True
-            columns = self._schema[node.db][node.name]
-            atoms = {name.lower(): (f"[{quoted}._id || '{name}']",) for name in columns}
-            return alias, _Source(atoms, (f"[{quoted}._id]",)), False
+            return alias, self._base(alias, node), False
         answer = known[node.name] if isinstance(node, exp.Table) else self.query(node, known)
         if answer.plain:
-            return alias, _Source(dict.fromkeys(answer.columns, ()), ()), True
-        if answer.place and any(_chooses_first(condition, alias, answer.place) for condition in conditions):
-            firsts = {name: (f'{quoted}."{_FIRST}{name}"',) for name in answer.columns}
-            return alias, _Source({**firsts, answer.place: ()}, (f'{quoted}."{_FIRST}{EXISTS}"',)), False
-        cells = {name: (f'{quoted}."{cells_of(name)}"',) for name in answer.columns}
-        return alias, _Source(cells, (f'{quoted}."{EXISTS}"',)), False
+            return alias, Source(lambda _: nothing, nothing), True
+        place = answer.parts[0].place if len(answer.parts) == 1 else ""
+        firsts = bool(place) and any(_chooses_first(condition, alias, place) for condition in conditions)
+        return alias, answer.source(alias, firsts=firsts), False
 
-    def _joined(self, holder: exp.Expr, alias: str, scope: _Scope, known: Mapping[str, _Answer]) -> None:
-        """Whose existence a row needs: of what is joined inwards, all; of what is left joined, none, but its values need the match."""
+    def _base(self, alias: str, node: exp.Table) -> Source:
+        names = {name.lower(): name for name in self._schema[node.db][node.name]}
+        called, base = f"{node.db}.{node.name}", self._bases.get((node.db, node.name), Base())
+        identity = base.atom.format(alias=f'"{alias}"')
+
+        def atom(name: str) -> Cells:
+            column = names[name]
+            value = f'"{alias}"."{column}"'
+            return lambda fields: ("atom", fields.add(identity), column, called, fields.add(value) if base.told else None)
+
+        return Source(atom, lambda fields: ("atom", fields.add(identity), "", called, None))
+
+    def _joined(self, holder: exp.Expr, alias: str, scope: Scope, cells: Expressions) -> None:
         source = scope.sources[alias]
         if isinstance(holder, exp.From):
             scope.exists = source.exists
             return
         side, kind, on = holder.args.get("side", ""), holder.args.get("kind", ""), holder.args.get("on")
         if holder.args.get("using") or side not in {"", "LEFT"} or kind not in {"", "INNER", "CROSS", "OUTER"}:
-            raise Unexplained(f"{holder.sql(_DIALECT)[:80]} cannot be explained", hint="write it as an inner or a left join with ON")
-        match = self._condition(on, scope, known) if on else ()
+            raise Unexplained(f"{holder.sql(DIALECT)[:80]} cannot be explained", hint="write it as an inner or a left join with ON")
+        match = cells.condition(on, scope) if on else nothing
         if side != "LEFT":
-            scope.exists = _union(scope.exists, source.exists, match)
+            scope.exists = both(scope.exists, source.exists, match)
             return
-        # What says nothing says what it would say if nothing had matched.
-        found = _union(source.exists, match)
-        columns = {
-            name: (f'CASE WHEN "{alias}"."{name}" IS NOT NULL THEN {_list(_union(cells, found))} ELSE {NOTHING} END',)
-            for name, cells in source.columns.items()
-        }
-        scope.sources[alias] = _Source(columns, ())
+        found = both(source.exists, match)
 
-    def _condition(self, node: exp.Expr, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
-        """What a row's passing a condition depends on."""
-        if isinstance(node, exp.And):
-            return _union(self._condition(node.left, scope, known), self._condition(node.right, scope, known))
-        if isinstance(node, exp.Paren):
-            return self._condition(node.this, scope, known)
-        return self._cells(node, scope, known)
+        def columns(name: str) -> Cells:
+            """What says nothing says what it would say if nothing had matched."""
+            value = both(source.columns(name), found)
 
-    def _cells(self, node: exp.Expr, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
-        """What the value of an expression depends on."""
-        if isinstance(node, exp.Column):
-            return scope.of(node)
-        if isinstance(node, exp.Window):
-            return self._window(node, scope)
-        if isinstance(node, exp.Case | exp.Coalesce):
-            return self._chosen(node, lambda each: self._cells(each, scope, known))
-        if isinstance(node, exp.Not) and node.find(exp.Subquery, exp.Exists, exp.Select):
-            return ()  # nothing that is taken away ends an absence
-        if isinstance(node, exp.Exists) or (isinstance(node, exp.In) and node.args.get("query")):
-            return self._within(node, scope, known) if isinstance(node, exp.In) else self._exists(node, scope, known)
-        if isinstance(node, exp.Select | exp.Subquery):
-            raise Unexplained(f"a subquery cannot be explained here: {node.sql(_DIALECT)[:80]}", hint="join it, or choose by IN or EXISTS")
-        return _union(*(self._cells(each, scope, known) for each in node.iter_expressions()))
+            def told(fields: Fields) -> Recipe:
+                recipe = value(fields)
+                return NOTHING if recipe is NOTHING else ("given", fields.add(f'"{alias}"."{name}" IS NOT NULL'), recipe)
 
-    def _exists(self, node: exp.Exists, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
-        """Any one of the rows that are found will do."""
-        query = node.this.copy()
-        if self.query(query, known, scope).plain:
-            return ()
-        return (f"(SELECT any_of(list(found.{EXISTS})) FROM ({query.sql(_DIALECT)}) AS found)",)
+            return told
 
-    def _within(self, node: exp.In, scope: _Scope, known: Mapping[str, _Answer]) -> Cells:
-        query = node.args["query"].copy()
-        answer = self.query(query, known)
+        scope.sources[alias] = Source(columns, nothing)
+
+    def _subquery(self, node: exp.Exists | exp.In, scope: Scope, known: Mapping[str, _Answer]) -> Cells:
+        """Of IN and EXISTS: any one of the rows that are found will do."""
+        query = (node.this if isinstance(node, exp.Exists) else node.args["query"]).copy()
+        others, self._answers = self._answers, []
+        answer = self.query(query, known, scope if isinstance(node, exp.Exists) else None)
+        mine, self._answers = self._answers, others
         if answer.plain:
-            return ()
-        wanted = node.this.unnest()
-        values = list(wanted.expressions) if isinstance(wanted, exp.Tuple) else [wanted]
-        same = " AND ".join(f'found."{name}" = {value.sql(_DIALECT)}' for name, value in zip(answer.columns, values, strict=True))
-        lists = [f"found.{EXISTS}", *(f'found."{cells_of(name)}"' for name in answer.columns)]
-        text = query.this.sql(_DIALECT) if isinstance(query, exp.Subquery) else query.sql(_DIALECT)
-        matching = f"(SELECT any_of(list(flatten([{', '.join(lists)}]))) FROM ({text}) AS found WHERE {same})"
-        return _union(self._cells(node.this, scope, known), (matching,))
+            return nothing
+        source, same = answer.source("found"), ""
+        value: Cells = nothing
+        found = source.exists
+        if isinstance(node, exp.In):
+            wanted = node.this.unnest()
+            values = list(wanted.expressions) if isinstance(wanted, exp.Tuple) else [wanted]
+            pairs = zip(answer.columns, values, strict=True)
+            same = " WHERE " + " AND ".join(f'found."{name}" = {each.sql(DIALECT)}' for name, each in pairs)
+            found = both(found, *map(source.columns, answer.columns))
+            value = Expressions(lambda each, inner: self._subquery(each, inner, known)).of(node.this, scope)
+        text = query.this if isinstance(query, exp.Subquery) else query
+        row = Fields()
 
-    def _chosen(self, node: exp.Case | exp.Coalesce, cells: Callable[[exp.Expr], Cells]) -> Cells:
-        """Of a value that is one of several, what chose it and what it is."""
-        return self._case(node, cells) if isinstance(node, exp.Case) else self._coalesce(node, cells)
+        def rendered() -> str:
+            for each in mine:
+                each.attach()
+            return f"(SELECT list({row.sql()}) FROM ({text.sql(DIALECT)}) AS found{same})"
 
-    def _case(self, node: exp.Case, cells: Callable[[exp.Expr], Cells]) -> Cells:
-        subject = node.args.get("this")
-        seen: Cells = cells(subject) if subject is not None else ()
-        parts = [f"CASE {subject.sql(_DIALECT)}" if subject is not None else "CASE"]
-        for branch in node.args["ifs"]:
-            seen = _union(seen, cells(branch.this)) if subject is None else seen
-            parts.append(f"WHEN {branch.this.sql(_DIALECT)} THEN {_list(_union(seen, cells(branch.args['true'])))}")
-        default = node.args.get("default")
-        parts.append(f"ELSE {_list(_union(seen, cells(default) if default is not None else ()))} END")
-        return (" ".join(parts),)
+        def told(fields: Fields) -> Recipe:
+            recipe = found(row)
+            mine = NOTHING if recipe is NOTHING else ("any", fields.add(f"{id(node)} finds", rendered), recipe)
+            return all_of([value(fields), mine])
 
-    def _coalesce(self, node: exp.Coalesce, cells: Callable[[exp.Expr], Cells]) -> Cells:
-        """The first choice that says something, unless those after it would say the same: then any of them will do."""
-        first, *rest = [node.this, *node.expressions]
-        if not rest:
-            return cells(first)
-        instead = exp.Coalesce(this=rest[0].copy(), expressions=[each.copy() for each in rest[1:]]) if rest[1:] else rest[0]
-        mine, others = _list(cells(first)), _list(self._coalesce(instead, cells) if isinstance(instead, exp.Coalesce) else cells(instead))
-        value = first.sql(_DIALECT)
-        either = NOTHING if others == NOTHING else f"CASE WHEN len({others}) = 0 THEN {NOTHING} ELSE any_of([{mine}, {others}]) END"
-        return (
-            f"CASE WHEN {value} IS NULL THEN {others} WHEN {value} IS DISTINCT FROM {instead.sql(_DIALECT)} THEN {mine} ELSE {either} END",
-        )
-
-    def _grouped(self, node: exp.Expr, scope: _Scope) -> Cells:
-        """What the value of an expression over a group depends on. The group's own key is the same in all of its rows."""
-        if isinstance(node, exp.AggFunc | exp.Filter):
-            return (self._aggregate(node, scope),)
-        if isinstance(node, exp.Column):
-            return ()
-        if isinstance(node, exp.Case | exp.Coalesce):
-            return self._chosen(node, lambda each: self._grouped(each, scope))
-        if isinstance(node, exp.Window):
-            raise Unexplained("a window over groups cannot be explained", hint="group in a common table expression first")
-        return _union(*(self._grouped(each, scope) for each in node.iter_expressions()))
-
-    def _aggregate(self, node: exp.Expr, scope: _Scope) -> str:
-        function, only = (node.this, [node.expression.this.sql(_DIALECT)]) if isinstance(node, exp.Filter) else (node, [])
-        value = function.this
-        different = isinstance(value, exp.Distinct)
-        value = value.expressions[0] if different else value
-        if isinstance(function, exp.Count) and (value is None or isinstance(value, exp.Star)):
-            return f"flatten(list({_list(scope.exists)}){_filter(only)})"
-        row = _row(value, self._cells(value, scope, {}), scope.exists)
-        rows = f"list({row}){_filter([*only, f'{value.sql(_DIALECT)} IS NOT NULL'])}"
-        if isinstance(function, exp.Max | exp.Min):
-            return f"any_of(with_value({rows}, {node.sql(_DIALECT)}))"
-        if isinstance(function, exp.Count):
-            return f"of_each_value({rows})" if different else f"flatten(with_all({rows}))"
-        if isinstance(function, exp.Sum) and not different:
-            return f"of_sum({rows}, 0)"
-        if isinstance(function, exp.Avg) and not different:
-            return f"of_sum({rows}, {node.sql(_DIALECT)})"
-        raise Unexplained(f"{function.sql(_DIALECT)} cannot be explained", hint="count, sum, avg, min and max can")
-
-    def _counted(self, window: exp.Window, scope: _Scope, exists: Cells) -> Cells:
-        """What it takes that a row counts among those of its part."""
-        return _union(exists, *(self._cells(each, scope, {}) for each in window.args.get("partition_by") or ()))
-
-    def _window(self, node: exp.Window, scope: _Scope) -> Cells:
-        function, value, parts = node.this, node.this.this, _partition(node)
-        exists = self._counted(node, scope, scope.exists)
-        if isinstance(function, exp.RowNumber):  # a row's place is made by those before it
-            return (f"flatten(list({_list(exists)}) OVER ({parts} {_BEFORE}))",)
-        if isinstance(function, exp.Count) and (value is None or isinstance(value, exp.Star)):
-            return (f"flatten(list({_list(exists)}) OVER {node.sql(_DIALECT).partition(' OVER ')[2]})",)
-        if value is None:
-            raise Unexplained(f"{function.sql(_DIALECT)} OVER cannot be explained", hint="row_number can")
-        row = _row(value, self._cells(value, scope, {}), exists)
-        if isinstance(function, exp.FirstValue):
-            return (f"of_first(list({row}) OVER ({parts} {_UP_TO_IT}))",)
-        if isinstance(function, exp.Lag) and len(function.args) == 1:
-            return (f"of_before(list_reverse(list({row}) OVER ({parts} {_BEFORE})))",)
-        rows = f"list({row}) FILTER (WHERE {value.sql(_DIALECT)} IS NOT NULL) OVER {node.sql(_DIALECT).partition(' OVER ')[2]}"
-        if isinstance(function, exp.Sum):
-            return (f"of_sum({rows}, 0)",)
-        if isinstance(function, exp.Count):
-            return (f"flatten(with_all({rows}))",)
-        raise Unexplained(f"{function.sql(_DIALECT)} OVER cannot be explained", hint="row_number, first_value, lag, sum and count can")
-
-
-def _union(*several: Cells) -> Cells:
-    return tuple(dict.fromkeys(cell for cells in several for cell in cells))
-
-
-def _list(cells: Cells) -> str:
-    """One list of atoms of several."""
-    if not cells:
-        return NOTHING
-    return cells[0] if len(cells) == 1 else f"flatten([{', '.join(cells)}])"
+        return told
 
 
 def _meant(key: exp.Expr, outputs: Sequence[tuple[str, exp.Expr]]) -> exp.Expr:
@@ -419,13 +369,6 @@ def _meant(key: exp.Expr, outputs: Sequence[tuple[str, exp.Expr]]) -> exp.Expr:
     return key
 
 
-def _partition(window: exp.Window) -> str:
-    """By what a window is divided and ordered, without its frame."""
-    plain = window.copy()
-    plain.set("spec", None)
-    return plain.sql(_DIALECT).partition(" OVER (")[2].removesuffix(")")
-
-
 def _chooses_first(condition: exp.Expr | None, alias: str, place: str) -> bool:
     """Whether a condition, among others, asks for number 1."""
     node = condition.this if isinstance(condition, exp.Where) else condition
@@ -433,27 +376,8 @@ def _chooses_first(condition: exp.Expr | None, alias: str, place: str) -> bool:
         return _chooses_first(node.left, alias, place) or _chooses_first(node.right, alias, place)
     if isinstance(node, exp.Paren):
         return _chooses_first(node.this, alias, place)
-    return node is not None and node.sql(_DIALECT) == f'"{alias}"."{place}" = 1'
-
-
-def _row(value: exp.Expr, cells: Cells, exists: Cells) -> str:
-    """What macros are told of a row."""
-    return f"{{'v': {value.sql(_DIALECT)}, 'w': {_list(_union(exists, cells))}, 'c': {_list(cells)}, 'e': {_list(exists)}}}"
-
-
-def _filter(conditions: Iterable[str]) -> str:
-    told = " AND ".join(f"({condition})" for condition in conditions)
-    return f" FILTER (WHERE {told})" if told else ""
-
-
-def _aggregates(node: exp.Expr) -> bool:
-    """Whether an expression holds an aggregate that is not one over a window."""
-    if isinstance(node, exp.Window | exp.Query):
-        return False
-    if isinstance(node, exp.AggFunc):
-        return True
-    return any(_aggregates(each) for each in node.iter_expressions())
+    return node is not None and node.sql(DIALECT) == f'"{alias}"."{place}" = 1'
 
 
 def _raw(text: str, alias: str) -> exp.Expr:
-    return exp.alias_(exp.Var(this=text), alias, quoted=True)
+    return exp.alias_(exp.Var(this=text), alias)

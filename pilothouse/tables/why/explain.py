@@ -7,7 +7,7 @@ features need when its customer's invoices were paid, not in which currency.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +15,16 @@ from typing import Any
 
 import duckdb
 
-from pilothouse.kernel.errors import ConfigError, LakeError
+from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.lake import Lake
-from pilothouse.kernel.lake.duck import offer_store
 from pilothouse.tables.project import Model, Project, relation
-from pilothouse.tables.record import Notes
-from pilothouse.tables.why.annotate import ASKED, MACROS, Unexplained, annotated
+from pilothouse.tables.why.annotate import ASKED, Annotated, Base, Schema
+from pilothouse.tables.why.expressions import Unexplained
 from pilothouse.tables.why.lineage import sources
-from pilothouse.tables.why.texts import texts
-from pilothouse.tables.why.walk import At, Key, Row, Walk
+from pilothouse.tables.why.reading import At, Reading
+from pilothouse.tables.why.row import Key, Row
+from pilothouse.tables.why.texts import Annotations, texts
+from pilothouse.tables.why.walk import Walk
 
 _TOUCHED = re.compile(r"/\* touched: (.*?) \*/", re.DOTALL)
 
@@ -33,12 +34,12 @@ class Explainer:
 
     def __init__(self, lake: Lake, project: Project, work: Path) -> None:
         self.lake = lake
+        self.reading = Reading(lake, project)
         self._project = project
         self._work = work
         self._models = {model.table: model for model in project.models.values()}
         self._places = {model.table: place for place, model in enumerate(project.models.values())}
-        self._notes = Notes(lake)
-        self._annotated: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._annotated: dict[tuple[Any, ...], Annotated] = {}
 
     def why(self, table: str, key: Mapping[str, Any], *, column: str | None = None, version: int | None = None) -> Row:
         """The row of that key, with everything it is made of. `column` explains what it says there alone."""
@@ -49,7 +50,7 @@ class Explainer:
         if column is not None and column not in known:
             raise ConfigError(f"{model.table}: no column '{column}'", hint=f"it has {', '.join(known)}")
         asked: Key = tuple(str(key[name]) for name in model.key)
-        version = version if version is not None else self.lake.table(model.table).version()
+        version = version if version is not None else self.reading.newest(model.table)
         with self.walk() as walk:
             try:
                 found = walk.of(At(model.table, version), asked, {column} if column else set(known))
@@ -65,11 +66,10 @@ class Explainer:
 
     @contextmanager
     def walk(self) -> Iterator[Walk]:
-        """A walk from rows down to raw ones, in a database of its own."""
-        with duckdb.connect() as connection:
-            connection.execute(f"SET TimeZone = 'UTC'; {MACROS}")
-            offer_store(connection, self.lake)
-            yield Walk(self, connection)
+        """A walk from rows down to raw ones, over a connection that nobody else uses meanwhile."""
+        connection = self.reading.connection()
+        yield Walk(self, connection)
+        self.reading.give_back(connection)  # not after an error, when nobody knows what stands in it
 
     def model_of(self, table: str) -> Model | None:
         """The model that makes a table; None for a raw one."""
@@ -79,40 +79,27 @@ class Explainer:
         """How far from raw tables a table is made: what it is made of comes before it."""
         return self._places.get(table, -1)
 
-    def inputs(self, table: str, version: int) -> dict[str, int]:
-        """Which version of each input a version of a table was made of; ConfigError where that cannot be said."""
-        code = self._project.code(self._models[table])
-        for record in self._notes.told_of(self.lake.table(table), version):
-            if record.code == code:
-                return {name: read.version for name, read in record.inputs.items()}
-        raise LakeError(
-            f"{table}: nothing tells that version {version} was made by the model as it is now",
-            hint="explain it in the commit that made it, or bring it up to the model with `pilothouse build`",
-        )
-
     def inputs_of(self, model: Model) -> tuple[str, ...]:
         """The tables that a model reads."""
         return self._project.inputs(model)
-
-    def newest(self, table: str) -> int:
-        """The newest version of a table."""
-        return self.lake.table(table).version()
 
     def touched(self, model: Model) -> str:
         """The query that names the keys of rows which changed inputs may have touched; nothing for models that are made as a whole."""
         found = [*_TOUCHED.finditer(self._texts[self._project.told_by(model)])]
         return found[0].group(1) if found else ""
 
-    def rows_of(self, table: str, version: int) -> str:
-        """A SELECT of a table at a version."""
-        return self.lake.table(table).files(version).sql
-
-    def text(self, model: Model, columns: Sequence[str] = ()) -> str:
-        """The model's annotated SQL, with the views it reads through written out; of these columns alone, if any are named."""
-        asked = (model.name, tuple(columns))
+    def text(self, model: Model, columns: Sequence[str] = (), inputs: Iterable[At] = ()) -> Annotated:
+        """The model's annotated SQL, with the views it reads through written out; of these columns alone, if any are named, and over
+        raw tables at these versions."""
+        raw = {at.table: self.reading.columns_of(at) for at in inputs or self._newest(model) if at.table not in self._models}
+        asked = model.name, tuple(columns), tuple(sorted(raw.items()))
         if asked not in self._annotated:
-            self._annotated[asked] = annotated(self._whole(model), self._schema_of(model), columns)
+            bases = {relation(name): Base(self.reading.atom_of(name), told=name in raw) for name in self._project.inputs(model)}
+            self._annotated[asked] = self._annotations.of(model.name, self._whole(model), self._schema_of(model, raw), columns, bases)
         return self._annotated[asked]
+
+    def _newest(self, model: Model) -> list[At]:
+        return [At(name, self.reading.newest(name)) for name in self._project.inputs(model)]
 
     def prepare(self) -> None:
         """Let dbt compile the models' texts, if it has not yet: it does one thing at a time, so not while it builds."""
@@ -122,7 +109,8 @@ class Explainer:
         """For each column of a table, the columns of its inputs that the value is computed from."""
         if model.kept:
             return {}
-        names, schema = {relation(table): table for table in self._project.inputs(model)}, self._schema_of(model)
+        raw = {at.table: self.reading.columns_of(at) for at in self._newest(model) if at.table not in self._models}
+        names, schema = {relation(table): table for table in self._project.inputs(model)}, self._schema_of(model, raw)
         columns = {key: {name.lower(): name for name in schema[key[0]][key[1]]} for key in names}
         return {
             name: [(names[key[0], key[1]], columns[key[0], key[1]][key[2]]) for key in found]
@@ -144,23 +132,20 @@ class Explainer:
         return text
 
     @cached_property
+    def _annotations(self) -> Annotations:
+        return Annotations(self._work, self._project.fingerprint)
+
+    @cached_property
     def _texts(self) -> Mapping[str, str]:
         return texts(self._project, self.lake, self._work)
 
-    def _schema_of(self, model: Model) -> dict[str, dict[str, list[str]]]:
-        """The columns of all models, and of the raw tables that this one reads."""
-        found = {schema: dict(tables) for schema, tables in self._columns.items()}
+    def _schema_of(self, model: Model, raw: Mapping[str, Sequence[str]]) -> Schema:
+        """The columns of whatever a model reads, and of the rows of its own that are asked for."""
+        found: dict[str, dict[str, Sequence[str]]] = {ASKED: {}}
+        for each in (model, *self._project.views(model)):
+            found[ASKED][each.name] = [column.name for column in each.columns]
         for name in self._project.inputs(model):
-            if name not in self._models:
-                schema, table = relation(name)
-                found.setdefault(schema, {})[table] = self.lake.table(name).schema().names
-        return found
-
-    @cached_property
-    def _columns(self) -> dict[str, dict[str, list[str]]]:
-        found: dict[str, dict[str, list[str]]] = {ASKED: {}}
-        for model in self._project.models.values():
-            columns = [column.name for column in model.columns]
-            found.setdefault(model.layer, {})[model.name] = columns
-            found[ASKED][model.name] = columns
+            schema, table = relation(name)
+            columns = raw[name] if name in raw else [column.name for column in self._models[name].columns]
+            found.setdefault(schema, {})[table] = columns
         return found

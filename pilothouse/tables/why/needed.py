@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 SEPARATOR: Final = "\x1f"  # of a row and its column in an atom
-_CHOICE: Final = "\x1e"  # before the name of a choice, before that of the alternative, and before what that one needs
 
 
 @dataclass
@@ -16,23 +15,6 @@ class Needed:
 
     atoms: set[str] = field(default_factory=set)
     choices: dict[str, dict[str, Needed]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, atoms: Iterable[str | None]) -> Needed:
-        """Of atoms as annotated queries give them, the alternatives among them marked."""
-        needed = cls()
-        for atom in atoms:
-            if atom is not None:
-                needed.add(atom)
-        return needed
-
-    def add(self, atom: str) -> None:
-        """Need this atom, or, as far as it is marked, what it is an alternative of."""
-        if not atom.startswith(_CHOICE):
-            self.atoms.add(atom)
-            return
-        choice, alternative, inner = atom[1:].split(_CHOICE, 2)
-        self.choices.setdefault(choice, {}).setdefault(alternative, Needed()).add(inner)
 
     def merge(self, other: Needed) -> None:
         """Need what the other needs, too."""

@@ -1,85 +1,66 @@
 """The walk from a row of a table down to raw rows: each table is asked once, for all rows that may matter.
 
-Which do is said at the end, when everything is known that the row depends on.
+Which do is said at the end, when everything is known that the row depends on. Raw tables are not asked at all: what a raw row says,
+as far as it matters, is in the traces of the rows that are made of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 
-from pilothouse.tables.project import Model, relation
-from pilothouse.tables.why.annotate import ASKED, EXISTS, cells_of
+from pilothouse.tables.project import Model
+from pilothouse.tables.why.annotate import ASKED, Annotated
 from pilothouse.tables.why.needed import SEPARATOR, Needed
+from pilothouse.tables.why.reading import RAW_KEY, At, Connection, as_text
+from pilothouse.tables.why.recipes import Telling, Trace
+from pilothouse.tables.why.row import Key, Row, alternatives
 
 if TYPE_CHECKING:
-    import duckdb
-
     from pilothouse.tables.why.explain import Explainer
 
-_NAMED: Final = 500  # keys that are written out
-RAW_KEY: Final = ("_row_id", "_seen_at")  # names one version of one raw row
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Key = tuple[str, ...]  # a row's key, each part as text
-
-
-class At(NamedTuple):
-    """A table at a version."""
-
-    table: str
-    version: int
-
-
-@dataclass
-class Row:
-    """One row, with what it says and the rows that it is made of."""
-
-    table: str
-    version: int
-    key: dict[str, str]
-    columns: list[str]  # the ones that matter to what is explained
-    values: dict[str, Any] = field(default_factory=dict)
-    sources: list[Row] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        told = {"table": self.table, "version": self.version, "key": self.key, "values": self.values}
-        return {**told, "sources": [source.as_json() for source in self.sources]}
-
-    def raw(self) -> dict[tuple[str, str], Row]:
-        """The raw rows at the end of it all, by table and key."""
-        if self.table.startswith("raw/"):
-            return {(self.table, self.key["_row_id"] + self.key["_seen_at"]): self}
-        return {key: row for source in self.sources for key, row in source.raw().items()}
+Cell = tuple[At, Key, str]  # a table at a version, a row's key and a column, or "" for the row's existence
 
 
 class Walk:
-    """One walk, in a database of its own."""
+    """One walk, over a connection of its own."""
 
-    def __init__(self, explainer: Explainer, connection: duckdb.DuckDBPyConnection) -> None:
-        self._explainer = explainer
+    def __init__(self, explainer: Explainer, connection: Connection) -> None:
         self.connection = connection
+        self._explainer = explainer
         self._tables: dict[At, Asked] = {}
-        self._needs: dict[tuple[At, Key, str], Needed] = {}
+        self._needs: dict[Cell, Needed] = {}
+        self._wholes: dict[Cell, Needed] = {}
+        self._leads: dict[Cell, bool] = {}
+        self._rows: dict[tuple[At, Key, frozenset[str]], Row] = {}
 
     def of(self, at: At, key: Key, columns: set[str]) -> Row | None:
         """The row with all that it is made of; None where there is none of that key."""
         self._ask_down(at, {key: columns})
-        return self._row(at, key, columns, self._settled(at, key, columns)) if key in self._tables[at].values else None
+        if key not in self._tables[at].values:
+            return None
+        settled = self._settled(at, key, columns)
+        self._leads, self._rows = {}, {}
+        return self._row(at, key, frozenset(columns), settled)
 
     def needs(self, at: At, wanted: Mapping[Key, set[str]]) -> dict[Key, set[tuple[str, str]]]:
         """What these columns of these rows are made of, without the way there: raw rows, each by its table and identity."""
+        return {key: {(table, identity) for table, identity, *_ in atoms} for key, atoms in self.atoms(at, wanted).items()}
+
+    def atoms(self, at: At, wanted: Mapping[Key, set[str]]) -> dict[Key, set[tuple[str, ...]]]:
+        """The same with the version of each raw row: its table, and the parts of its key."""
         self._ask_down(at, {key: set(columns) for key, columns in wanted.items()})
-        atoms = {key: self._settled(at, key, columns) for key, columns in wanted.items()}
-        return {
-            key: {(table, identity) for table, identity, *_ in (atom.split(SEPARATOR) for atom in found)} for key, found in atoms.items()
-        }
+        there = {key: columns for key, columns in wanted.items() if key in self._tables[at].values}
+        return {key: {tuple(atom.split(SEPARATOR)) for atom in self._settled(at, key, columns)} for key, columns in there.items()}
 
     def _settled(self, at: At, key: Key, columns: set[str]) -> set[str]:
         needed = Needed()
         for column in ("", *sorted(columns)):
-            needed.merge(self._need(at, key, column))
+            needed.merge(self._need((at, key, column)))
         return needed.settled()
 
     def _ask_down(self, at: At, wanted: dict[Key, set[str]]) -> None:
@@ -88,8 +69,9 @@ class Walk:
         pending = {at: wanted}
         while pending:
             at = max(pending, key=lambda each: (self._explainer.place(each.table), each))
-            asked = self.asked(at, pending.pop(at))
-            for atom in asked.everything():
+            wanted = pending.pop(at)
+            asked = self.asked(at, wanted)
+            for atom in asked.everything(wanted):
                 source, key, column = asked.source(atom)
                 columns = pending.setdefault(source, {}).setdefault(key, set())
                 columns.update({column} if column else ())
@@ -97,137 +79,158 @@ class Walk:
     def asked(self, at: At, wanted: Mapping[Key, set[str]]) -> Asked:
         """What these columns of these rows depend on in the inputs of their table."""
         model = self._explainer.model_of(at.table)
-        key = model.key if model else RAW_KEY
-        self._put_up(at, key, wanted, leaf=model is None)
-        asked = self._tables[at] = Asked(at, key, self._values(at.table, key))
-        if model is not None and not model.kept and asked.values:
-            asked.inputs = tuple(At(name, version) for name, version in self._explainer.inputs(at.table, at.version).items())
-            asked.cells = self._cells(model, asked.inputs, wanted)
+        if model is None:
+            asked = self._tables.setdefault(at, Asked(at, RAW_KEY))
+            for key in wanted:
+                seen = _EPOCH + timedelta(microseconds=int(key[1]))
+                asked.values.setdefault(key, {"_row_id": bytes.fromhex(key[0]), "_seen_at": seen})
+            return asked
+        asked = self._tables[at] = Asked(at, model.key)
+        if model.kept:
+            asked.values = self._published(at, model, wanted)
+        else:
+            self._ask(asked, model, wanted)
         return asked
 
-    def _put_up(self, at: At, key: Sequence[str], wanted: Mapping[Key, set[str]], *, leaf: bool) -> None:
-        """Put the wanted rows, as they are published, where the model's text looks for them. Nothing looks for raw rows: of them only
-        what is told of them is read."""
-        parts = ", ".join(f"CAST(unnest(?) AS VARCHAR) AS k{number}" for number in range(len(key)))
-        listed = [[row[number] for row in wanted] for number in range(len(key))]
-        same = " AND ".join(_as_typed(each, f"keys.k{number}") for number, each in enumerate(key))
-        rows = self._explainer.rows_of(at.table, at.version)
-        # Values that are named are looked for in each file before anything else of it is read; a join would read it first.
-        named = " AND ".join(_among(each, {row[number] for row in wanted}) for number, each in enumerate(key))
-        told = ", ".join(f'told."{name}"' for name in sorted({*key, *set().union(*wanted.values())})) if leaf else "told.*"
-        self.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ASKED}; CREATE OR REPLACE TEMP TABLE keys AS SELECT {parts}", listed)
-        self.connection.execute(
-            f"CREATE OR REPLACE TABLE {_place(at.table)} AS SELECT {told} FROM ({rows}) AS told JOIN keys ON {same} WHERE {named}"
-        )
+    def asked_together(self, at: At, columns: Collection[str], named: Sequence[str]) -> Asked:
+        """What these columns depend on of the rows whose keys stand where the model's text looks for them; of those alone in whose
+        traces one of these rows is found, if any are named."""
+        model = self._explainer.model_of(at.table)
+        assert model is not None
+        asked = self._tables[at] = Asked(at, model.key)
+        self._prepare(asked, model, columns)
+        assert asked.text is not None
+        if model.python or not set(asked.text.asked) <= set(model.key):
+            self.connection.publish(model, self._explainer.reading.rows_of(at))
+        found = " OR ".join(f"contains(CAST({trace} AS VARCHAR), '{name}')" for trace in asked.text.traces for name in named)
+        self._run(asked, model, f" WHERE {found}" if found else "")
+        return asked
 
-    def _values(self, table: str, key: Sequence[str]) -> dict[Key, dict[str, Any]]:
-        told = self.connection.execute(f"SELECT {', '.join(as_text(each) for each in key)}, * FROM {_place(table)}")
-        names = [each[0] for each in told.description or ()][len(key) :]
-        return {tuple(map(str, row[: len(key)])): dict(zip(names, row[len(key) :], strict=True)) for row in told.fetchall()}
+    def _ask(self, asked: Asked, model: Model, wanted: Mapping[Key, set[str]]) -> None:
+        self._prepare(asked, model, set().union(*wanted.values()))
+        assert asked.text is not None
+        if model.python or not set(asked.text.asked) <= set(model.key):
+            asked.values = self._published(asked.at, model, wanted)
+        else:
+            self.connection.ask(model, [*wanted])
+        self._run(asked, model)
 
-    def _cells(self, model: Model, inputs: Sequence[At], wanted: Mapping[Key, set[str]]) -> dict[Key, dict[str, Needed]]:
-        """For each row, what its existence and each column in question depend on."""
-        for number, (name, version) in enumerate(inputs):
-            schema, table = relation(name)
-            source = self._explainer.model_of(name)
-            parts = f" || '{SEPARATOR}' || ".join(as_text(each) for each in (source.key if source else RAW_KEY))
-            atom = f"'{number}{SEPARATOR}' || {parts} || '{SEPARATOR}'"
-            rows = self._explainer.rows_of(name, version)
-            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            self.connection.execute(f'CREATE OR REPLACE VIEW "{schema}"."{table}" AS SELECT *, {atom} AS _id FROM ({rows})')
-        columns = sorted(set().union(*wanted.values()))
-        kept = sorted({*columns, *model.key})
-        lists = "".join(f', "{cells_of(name)}"' for name in columns)
-        text = f"SELECT {', '.join(map(as_text, model.key))}, {EXISTS}{lists} FROM ({self._explainer.text(model, kept)})"
-        found: dict[Key, dict[str, Needed]] = {}
-        for row in self.connection.execute(text).fetchall():
-            key = tuple(map(str, row[: len(model.key)]))
-            told = zip(("", *columns), row[len(model.key) :], strict=True)
-            found[key] = {name: Needed.of(atoms or ()) for name, atoms in told if key in wanted and (not name or name in wanted[key])}
-        return found
+    def _prepare(self, asked: Asked, model: Model, columns: Collection[str]) -> None:
+        asked.inputs = {name: At(name, version) for name, version in self._explainer.reading.inputs(asked.at).items()}
+        for source in asked.inputs.values():
+            self.connection.view(source)
+        asked.text = self._explainer.text(model, sorted({*columns, *model.key}), asked.inputs.values())
 
-    def _need(self, at: At, key: Key, column: str) -> Needed:
+    def _run(self, asked: Asked, model: Model, which: str = "") -> None:
+        assert asked.text is not None
+        names, width, columns = ", ".join(map(as_text, model.key)), len(model.key), [*asked.text.columns]
+        for row in self.connection.duck.execute(f"SELECT {names}, * FROM ({asked.text.text}){which}").fetchall():
+            key = tuple(map(str, row[:width]))
+            asked.traces[key] = dict(zip(asked.text.traces, row[width + len(columns) :], strict=True))
+            if not model.python:
+                asked.values[key] = dict(zip(columns, row[width:], strict=False))
+
+    def _published(self, at: At, model: Model, wanted: Mapping[Key, set[str]]) -> dict[Key, dict[str, Any]]:
+        """Put the wanted rows, as they are published, where the model's text looks for them; returns what they say."""
+        self.connection.ask(model, [*wanted])
+        self.connection.publish(model, self._explainer.reading.rows_of(at))
+        told = self.connection.duck.execute(f'SELECT {", ".join(map(as_text, model.key))}, * FROM {ASKED}."{model.name}"')
+        names = [each[0] for each in told.description or ()][len(model.key) :]
+        return {tuple(map(str, row[: len(model.key)])): dict(zip(names, row[len(model.key) :], strict=True)) for row in told.fetchall()}
+
+    def _need(self, cell: Cell) -> Needed:
         """What a cell needs in raw rows; without a column, what the row's existence does."""
-        if (at, key, column) not in self._needs:
+        if cell not in self._needs:
+            at, key, column = cell
             asked = self._tables[at]
             if not asked.inputs:  # a raw row, or what was learned once: it is named with its version
                 found = Needed({SEPARATOR.join((at.table, *key, ""))})
             else:
-                local = asked.cells.get(key, {}).get(column, Needed())
-                found = local.lifted(lambda atom: self._need_of(asked.source(atom)), f"{at.table}@{at.version}")
-            self._needs[at, key, column] = found
-        return self._needs[at, key, column]
+                told = asked.cell(key, column)
+                found = told.lifted(lambda atom: self._need_of(asked.source(atom)), f"{at.table}@{at.version}")
+                self._note_values(asked)
+            self._needs[cell] = found
+        return self._needs[cell]
 
-    def _need_of(self, source: tuple[At, Key, str]) -> Needed:
-        at, key, column = source
-        found = Needed()
-        found.merge(self._need(at, key, ""))
-        if column:
-            found.merge(self._need(at, key, column))
-        return found
+    def _note_values(self, asked: Asked) -> None:
+        """What raw rows say, as traces told."""
+        while asked.telling.values:
+            atom, values = asked.telling.values.popitem()
+            source, key, _ = asked.source(atom)
+            self._tables[source].values.setdefault(key, {}).update(values)
 
-    def _row(self, at: At, key: Key, columns: set[str], settled: set[str]) -> Row:
+    def _need_of(self, cell: Cell) -> Needed:
+        """What a cell needs, and that its row is there."""
+        at, key, column = cell
+        if not column:
+            return self._need(cell)
+        if cell not in self._wholes:
+            found = self._wholes[cell] = Needed()
+            found.merge(self._need((at, key, "")))
+            found.merge(self._need(cell))
+        return self._wholes[cell]
+
+    def _row(self, at: At, key: Key, columns: frozenset[str], settled: set[str]) -> Row:
         """The row as a tree, of which only what leads to rows that matter is left."""
+        known = self._rows.get((at, key, columns))
+        if known is not None:
+            return known
         asked = self._tables[at]
-        row = Row(at.table, at.version, dict(zip(asked.key, key, strict=True)), sorted(columns), asked.values.get(key, {}))
+        row = self._rows[at, key, columns] = Row(at.table, at.version, dict(zip(asked.key, key, strict=True)), sorted(columns))
+        row.values = {
+            name: value for name, value in asked.values.get(key, {}).items() if name in {*columns, *asked.key} or not asked.inputs
+        }
+        local = Needed()
+        for column in ("", *sorted(columns)):
+            local.merge(asked.cell(key, column))
         below: dict[tuple[At, Key], set[str]] = {}
-        for column in ("", *columns):
-            for atom in asked.cells.get(key, {}).get(column, Needed()).everything():
-                source, its_key, its = asked.source(atom)
-                if self._need_of((source, its_key, its)).everything() & settled:
-                    below.setdefault((source, its_key), set()).update({its} if its else ())
-        row.sources = [self._row(source, its_key, its, settled) for (source, its_key), its in sorted(below.items())]
+        for atom in local.everything():
+            source, its_key, its = asked.source(atom)
+            if self._leads_to((source, its_key, its), settled):
+                below.setdefault((source, its_key), set()).update({its} if its else ())
+        row.sources = [self._row(source, its_key, frozenset(its), settled) for (source, its_key), its in sorted(below.items())]
+        places = {each: place for place, each in enumerate(sorted(below))}
+        row.choices = alternatives(local, lambda atom: places.get(asked.source(atom)[:2]))
         return row
+
+    def _leads_to(self, cell: Cell, settled: set[str]) -> bool:
+        """Whether what a cell is made of is among the atoms that matter."""
+        found = self._leads.get(cell)
+        if found is None:
+            at, key, column = cell
+            asked = self._tables[at]
+            if asked.inputs:
+                atoms = asked.cell(key, "").everything() | asked.cell(key, column).everything()
+                found = any(self._leads_to(asked.source(atom), settled) for atom in atoms)
+            else:
+                found = SEPARATOR.join((at.table, *key, "")) in settled
+            self._leads[cell] = found
+        return found
 
 
 @dataclass
 class Asked:
-    """What is known of one table: the rows that may matter, and what their cells depend on."""
+    """What is known of one table: the rows that may matter, what they say, and their traces."""
 
     at: At
     key: tuple[str, ...]
-    values: dict[Key, dict[str, Any]]
-    inputs: Sequence[At] = ()
-    cells: dict[Key, dict[str, Needed]] = field(default_factory=dict)
+    values: dict[Key, dict[str, Any]] = field(default_factory=dict)
+    inputs: Mapping[str, At] = field(default_factory=dict)
+    text: Annotated | None = None
+    traces: dict[Key, Trace] = field(default_factory=dict)
+    telling: Telling = field(default_factory=Telling)
 
-    def source(self, atom: str) -> tuple[At, Key, str]:
+    def cell(self, key: Key, column: str) -> Needed:
+        """What a cell depends on; without a column, what the row's existence does."""
+        if self.text is None or key not in self.traces:
+            return Needed()
+        return self.telling.of(self.text.columns[column] if column else self.text.exists, self.traces[key])
+
+    def source(self, atom: str) -> Cell:
         """The table, the row and the column that an atom names."""
-        number, *key, column = atom.split(SEPARATOR)
-        return self.inputs[int(number)], tuple(key), column
+        table, *key, column = atom.split(SEPARATOR)
+        return self.inputs[table], tuple(key), column
 
-    def everything(self) -> set[str]:
-        """All atoms of all cells."""
-        return set().union(*(needed.everything() for cells in self.cells.values() for needed in cells.values()))
-
-
-def _place(table: str) -> str:
-    """Where the rows of a table are that are asked for."""
-    return f'{ASKED}."{relation(table)[1]}"'
-
-
-def as_text(column: str) -> str:
-    """SQL of a key's column as text."""
-    if column == "_row_id":
-        return "hex(_row_id)"
-    return "CAST(epoch_us(_seen_at) AS VARCHAR)" if column == "_seen_at" else f'CAST("{column}" AS VARCHAR)'
-
-
-def _among(column: str, texts: Collection[str]) -> str:
-    """A column as one of these texts; of many, no condition at all."""
-    if len(texts) > _NAMED:
-        return "true"
-    listed = ", ".join("'" + text.replace("'", "''") + "'" for text in sorted(texts))
-    if column == "_row_id":
-        listed = ", ".join(f"unhex('{text}')" for text in sorted(texts))
-    if column == "_seen_at":
-        listed = ", ".join(f"make_timestamptz({text})" for text in sorted(texts))
-    return f'told."{column}" IN ({listed})'
-
-
-def _as_typed(column: str, text: str) -> str:
-    """A column against its text, so that the column itself is compared and files can be skipped."""
-    if column == "_row_id":
-        return f"told._row_id = unhex({text})"
-    if column == "_seen_at":
-        return f"told._seen_at = make_timestamptz(CAST({text} AS BIGINT))"
-    return f'told."{column}" = {text}'
+    def everything(self, wanted: Mapping[Key, set[str]]) -> set[str]:
+        """All atoms of these cells."""
+        return set().union(*(self.cell(key, column).everything() for key, columns in wanted.items() for column in ("", *columns)))

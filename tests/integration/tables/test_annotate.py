@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilothouse.tables.why.annotate import EXISTS, MACROS, Unexplained, annotated, cells_of
+from pilothouse.tables.why.annotate import annotated
+from pilothouse.tables.why.expressions import Unexplained
 from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
+from pilothouse.tables.why.recipes import Telling
 from tests.integration.tables.removal import is_cause, necessary
 
 SCHEMA = {"s": {"o": ["id", "firm", "day"], "i": ["id", "o_id", "amt", "day"], "f": ["firm", "name"]}, "asked": {"x": ["id"]}}
@@ -79,14 +81,19 @@ def test_what_is_named_is_what_brute_force_finds(text: str) -> None:
     def holds(some_orders: list[tuple[Any, ...]], some_items: list[tuple[Any, ...]]) -> None:
         fill(connection, {"o": some_orders, "i": some_items, "f": [("Adler",), ("Berg",)]})
         columns = [each[0] for each in connection.sql(text).description]
-        lists = ", ".join(f'"{cells_of(name)}"' for name in columns)
-        found = connection.execute(f'SELECT "{columns[0]}", {EXISTS}, {lists} FROM ({told})').fetchall()
+        traces = "".join(f", {name}" for name in told.traces)
+        found = connection.execute(f'SELECT "{columns[0]}"{traces} FROM ({told.text})').fetchall()
         assert len(found) == len(connection.sql(text).fetchall())
         everything = [row for (row,) in connection.execute("FROM everything").fetchall()]
         answers = Answers(connection, text)
-        for key, exists, *cells in found:
-            for place, (name, atoms) in enumerate(zip(columns, cells, strict=True)):
-                explained = set(map(row_of, Needed.of((*(exists or ()), *(atoms or ()))).settled()))
+        telling = Telling()
+        for key, *rows in found:
+            trace = dict(zip(told.traces, rows, strict=True))
+            for place, name in enumerate(columns):
+                needed = Needed()
+                needed.merge(telling.of(told.exists, trace))
+                needed.merge(telling.of(told.columns[name], trace))
+                explained = set(map(row_of, needed.settled()))
 
                 def answer(gone: frozenset[str], place: int = place, key: Any = key) -> object:
                     return [row[place] for row in answers[gone] if row[0] == key]
@@ -117,7 +124,6 @@ class Answers(dict[frozenset[str], list[tuple[Any, ...]]]):
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Tables out of which rows can be taken away."""
     kinds = {"o": "id INT, firm VARCHAR, day INT", "i": "id INT, o_id INT, amt INT, day INT", "f": "firm VARCHAR, name VARCHAR"}
-    connection.execute(MACROS)
     connection.execute("CREATE SCHEMA s; CREATE SCHEMA kept; CREATE TABLE gone (id VARCHAR)")
     connection.execute("CREATE SCHEMA asked; CREATE TABLE asked.x AS SELECT unnest([0, 2]) AS id")
     for table, columns in kinds.items():

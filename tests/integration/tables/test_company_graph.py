@@ -12,10 +12,9 @@ import pytest
 from assets.graph import graph_assets
 from assets.platform import Platform
 from graph.asking import Asking
-from graph.dump import Moment, history, state
+from graph.dump import Moment, state
 from graph.kinds import EdgeType, End, NodeType, Ontology
 from graph.loading import Loader
-from graph.notes import Notes
 from graph.queries import queries
 from graph.resolution.corrections import Corrections
 from graph.store import Graph
@@ -58,10 +57,6 @@ def test_a_merge_that_is_split_again_leaves_the_graph_as_if_it_had_never_been_bu
         for moment in (Moment(known=together), Moment())
     )
     assert sorted(then) == [0, sum(now)]
-    told, notes = history(arcadedb_graph, ontology), Notes(arcadedb_graph).all()
-    loader.rebuild()
-    assert history(arcadedb_graph, ontology) == told
-    assert Notes(arcadedb_graph).all() == notes
 
 
 def test_a_company_that_lives_on_is_followed_and_every_query_answers(
@@ -75,7 +70,6 @@ def test_a_company_that_lives_on_is_followed_and_every_query_answers(
     for each in ontology.types:
         census = loader.census(each)
         assert (census.here + census.waiting, census.twice) == (census.in_mart, 0), each.name
-    followed = state(arcadedb_graph, ontology)
     top = arcadedb_graph.read("MATCH (f:Firm)-[:OWNS]->(g:Firm)-[:OWES]->(i:Invoice {is_open: true}) RETURN f.id AS id LIMIT 1")[0]["id"]
     product = arcadedb_graph.read("MATCH (p:Product)<-[:IS_FOR]-(i) RETURN p.id AS id LIMIT 1")[0]["id"]
     case = arcadedb_graph.read("MATCH (f:Firm)-[:OPENED]->(c:Case {is_closed: false}) RETURN f.id AS id LIMIT 1")[0]["id"]
@@ -87,9 +81,6 @@ def test_a_company_that_lives_on_is_followed_and_every_query_answers(
         assert answer or name == "owners", name
         for moment in (Moment(valid=datetime(2100, 1, 1, tzinfo=UTC)), Moment(known=datetime.now(UTC) + timedelta(days=1))):
             assert asking.query(name, moment, **values) == answer, name
-    arcadedb_graph.clear()
-    Loader(arcadedb_graph, raw.lake, ontology).load()
-    assert state(arcadedb_graph, ontology) == followed
 
 
 def test_a_property_that_no_mart_has_is_refused_when_the_ontology_is_read(ontology: Ontology) -> None:

@@ -38,7 +38,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def lake(builder: Builder) -> Lake:
     """With a model in force, fitted as its asset fits it; where versions are registered is proved elsewhere."""
-    lake = builder._lake
+    lake = builder.lake
     tables, read = read_tables(lake, LATE_PAYMENT_RISK)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn on how few late orders so small a company has

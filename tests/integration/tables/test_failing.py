@@ -87,11 +87,25 @@ def made(builder: Builder) -> dict[str, Made]:
             r"2 rows have the key id=2[\s\S]*multiplies rows",
         ),
         ("select nullif(id, 3) as id, amount from {{ source('shop', 'sale') }}", "", r"NOT NULL constraint[\s\S]*id"),
+        (
+            "{{ config(contract={'enforced': false}) }} select nullif(id, 3) as id, amount from {{ source('shop', 'sale') }}",
+            "",
+            r"id is null in 1 rows, and its contract says that it is not",
+        ),
         ("select id, amount from {{ source('shop', 'sale') }} where amuont > 1", "", r"amuont"),
         ("select id, amount from", "", r"(?i)syntax|parser"),
         (RIGHT, ", data_tests: [not_null]", r"test not_null_fct_sale_amount found 1"),
     ],
-    ids=["a column more", "another type", "a key twice", "a null key", "an unknown column", "half a text", "a failing test"],
+    ids=[
+        "a column more",
+        "another type",
+        "a key twice",
+        "a null key",
+        "a null key that no engine looks for",
+        "an unknown column",
+        "half a text",
+        "a failing test",
+    ],
 )
 def test_a_broken_model_says_why_and_its_table_stays(make: Make, lake: Lake, text: str, of_amount: str, told: str) -> None:
     assert {each.how for each in made(make(RIGHT)).values()} == {"in full"}

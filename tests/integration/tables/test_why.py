@@ -13,20 +13,19 @@ from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
 
-import duckdb
 import polars as pl
-import pyarrow as pa
 import pytest
 
-from graph.resolution.tables import firm_links, firm_members
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.lake import Lake
 from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Model, Project
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.impact import Impact
-from pilothouse.tables.why.walk import At, Key, Row
+from pilothouse.tables.why.needed import Needed
+from pilothouse.tables.why.reading import At
+from pilothouse.tables.why.row import Key, alternatives
+from tests.integration.tables.remade import Raw, Remade, by_itself
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
@@ -34,8 +33,6 @@ from tests.raw_company import RawCompany
 ROWS = 2  # of each table
 SAMPLE = 4  # of the raw rows behind each
 TABLES = 6  # of which one raw row is followed upwards
-Raw = tuple[str, str]  # table, and identity with version
-PARTY, CORRECTION = "intermediate.int_party", "staging.stg_pilothouse__firm_correction"
 
 
 @pytest.fixture(scope="module")
@@ -52,65 +49,6 @@ def whole_texts(project: Project, raw: RawCompany, work: Path) -> Mapping[str, s
 
     with serving(Served(raw.lake, {})):
         return Dbt(project.folder, work).compile(variables={})
-
-
-class Remade:
-    """The models over a few raw rows, out of which some can be taken."""
-
-    def __init__(self, lake: Lake, project: Project, texts: Mapping[str, str], explained: Row) -> None:
-        self.connection = duckdb.connect()
-        self.connection.execute("SET TimeZone = 'UTC'; CREATE TABLE gone (id VARCHAR)")
-        self.rows = sorted(explained.raw())
-        for name in sorted({name for model in project.models.values() for name in model.raw}):
-            _, schema, table = name.split("/")
-            kept = [version for each, version in self.rows if each == name]
-            scan = lake.table(name).files().sql
-            identity = "hex(_row_id) || epoch_us(_seen_at)::VARCHAR"
-            told = f"SELECT *, '{name}' || {identity} AS _named FROM ({scan}) WHERE list_contains(?, {identity})"
-            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            self.connection.execute(f'CREATE TABLE "{schema}"."{table}_kept" AS {told}', [kept])
-            rest = f'FROM "{schema}"."{table}_kept" WHERE _named NOT IN (FROM gone)'
-            self.connection.execute(f'CREATE VIEW "{schema}"."{table}" AS SELECT * EXCLUDE (_named) {rest}')
-        self.weights = lake.table("intermediate/int_firm_weights").scan().collect().to_arrow()
-        self.resolved: dict[str, tuple[pa.Table, pa.Table]] = {}
-        for model in project.models.values():
-            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{model.layer}"')
-            if model.name == "int_firm_member":
-                self.resolve()
-            elif not model.python:
-                self.connection.execute(f'CREATE VIEW "{model.layer}"."{model.name}" AS {texts[model.name]}')
-
-    def resolve(self) -> None:
-        """What Python makes of what is there; of the same records the same again."""
-        party, said = (self.connection.sql(f"FROM {name} ORDER BY ALL").to_arrow_table() for name in (PARTY, CORRECTION))
-        which = repr((party.to_pylist(), said.to_pylist()))
-        if which not in self.resolved:
-            links = firm_links(party, self.weights)
-            self.resolved[which] = links, firm_members(party, links, said)
-        for name, made in zip(("int_firm_link", "int_firm_member"), self.resolved[which], strict=True):
-            self.connection.register("made", made)
-            self.connection.execute(f"CREATE OR REPLACE TABLE intermediate.{name} AS FROM made")
-            self.connection.unregister("made")
-
-    def row(self, model: Model, key: Mapping[str, str], gone: frozenset[Raw]) -> object:
-        self.connection.execute("DELETE FROM gone")
-        self.connection.execute("INSERT INTO gone SELECT unnest(?::VARCHAR[])", [[table + identity for table, identity in gone]])
-        self.resolve()
-        columns = ", ".join(f'"{column.name}"' for column in model.columns if not column.name.startswith("_"))
-        same = " AND ".join(f'CAST("{name}" AS VARCHAR) = ?' for name in model.key)
-        return self.connection.execute(f'SELECT {columns} FROM "{model.layer}"."{model.name}" WHERE {same}', list(key.values())).fetchall()
-
-
-def by_itself(row: Row) -> set[Raw]:
-    """The raw rows behind a row, but for those that a resolver compared."""
-    return set(row.raw()) - compared(row)
-
-
-def compared(row: Row) -> set[Raw]:
-    """The raw rows that tell who is who."""
-    if row.table in {"intermediate/int_firm_member", "intermediate/int_firm_link"}:
-        return set(row.raw())
-    return set().union(*(compared(source) for source in row.sources))
 
 
 def marts(project: Project) -> Iterator[Model]:
@@ -130,12 +68,12 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
             told = table.row(dice.randrange(table.height), named=True)
             key = {name: str(told[name]) for name in model.key}
             explained = explainer.why(model.table, key)
-            remade = Remade(raw.lake, project, whole_texts, explained)
+            remade = Remade(raw.lake, project, whole_texts, sorted(explained.raw()))
             assert remade.row(model, key, frozenset()) == [tuple(told[name] for name in columns)], (model.table, key)
             answer = cache(partial(remade.row, model, key))
             made = sorted(by_itself(explained))
             for row in dice.sample(made, min(SAMPLE, len(made))):
-                assert is_cause(row, remade.rows, answer), (model.table, key, row)
+                assert is_cause(row, explained.raw(), answer), (model.table, key, row)
 
 
 @pytest.mark.timeout(900)
@@ -149,7 +87,7 @@ def test_what_depends_on_a_raw_row_is_every_row_whose_sources_it_is_among(raw: R
         columns = {column.name for column in model.columns if not column.name.startswith("_")}
         keys = raw.lake.table(model.table).scan().select(model.key).collect()
         with explainer.walk() as walk:
-            at = At(model.table, explainer.newest(model.table))
+            at = At(model.table, explainer.reading.newest(model.table))
             for key, sources in walk.needs(at, {tuple(map(str, row)): columns for row in keys.iter_rows()}).items():
                 for source in sources:
                     back[source].add((model.table, key))
@@ -184,7 +122,7 @@ def test_one_column_needs_no_more_than_the_row(raw: RawCompany, explainer: Expla
 
 def test_every_model_can_be_explained(explainer: Explainer, project: Project) -> None:
     for model in project.published.values():
-        assert model.kept or explainer.text(model)
+        assert model.kept or explainer.text(model).text
 
 
 def test_a_row_or_a_column_that_is_not_there_is_told(explainer: Explainer) -> None:
@@ -196,3 +134,17 @@ def test_a_row_or_a_column_that_is_not_there_is_told(explainer: Explainer) -> No
         explainer.why("marts.fct_rating", {"rating_id": "first"})
     with pytest.raises(ConfigError, match="its key is order_id"):
         explainer.why("marts.fct_order", {"order": "1"})
+
+
+def test_sources_of_which_any_one_would_do_are_marked(raw: RawCompany, explainer: Explainer) -> None:
+    """A firm that owes nothing owes nothing without any one of its invoices; an order has its own items, and no choice."""
+    needed = Needed({"a\x1fid"}, {"x": {"1": Needed({"b\x1f", "a\x1f"}), "2": Needed({"c\x1f", "d\x1f"})}, "y": {"1": Needed({"e\x1f"})}})
+    places = {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4}
+    assert alternatives(needed, lambda atom: places[atom.split("\x1f")[0]]) == [((1,), (2, 3))]
+    idle = raw.lake.table("marts/fct_exposure").scan().filter(pl.col("open_eur") == 0).collect()[-10:]
+    rows = (explainer.why("fct_exposure", {"firm_id": firm, "day": str(day)}) for firm, day in idle.select("firm_id", "day").iter_rows())
+    row = next(row for row in rows if row.choices)
+    marked = [source for source in row.as_json()["sources"] if "choice" in source]
+    assert len({(source["choice"], source["alternative"]) for source in marked}) > 1
+    plain = explainer.why("fct_order", {"order_id": raw.lake.table("marts/fct_order").scan().collect()["order_id"][0]}, column="items")
+    assert not plain.choices

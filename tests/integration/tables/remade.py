@@ -1,0 +1,83 @@
+"""Tables made again of some raw rows, by nothing but the models' own texts: what provenance is held against.
+
+It knows nothing of how rows are explained. Rows are taken out of the raw tables, and what the models then say is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import duckdb
+import pyarrow as pa
+
+from graph.resolution.tables import firm_links, firm_members
+from pilothouse.kernel.lake import Lake
+from pilothouse.tables.project import Model, Project
+from pilothouse.tables.why.row import Row
+
+PARTY, CORRECTION = "intermediate.int_party", "staging.stg_pilothouse__firm_correction"
+Raw = tuple[str, str]  # table, and identity with version
+
+
+class Remade:
+    """The models over a few raw rows, out of which some can be taken."""
+
+    def __init__(self, lake: Lake, project: Project, texts: Mapping[str, str], rows: Iterable[Raw] | None = None) -> None:
+        self.connection = duckdb.connect()
+        self.connection.execute("SET TimeZone = 'UTC'; CREATE TABLE gone (id VARCHAR)")
+        self.rows = None if rows is None else list(rows)
+        for name in sorted({name for model in project.models.values() for name in model.raw}):
+            _, schema, table = name.split("/")
+            kept = [version for each, version in self.rows or () if each == name]
+            scan = lake.table(name).files().sql
+            identity = "hex(_row_id) || epoch_us(_seen_at)::VARCHAR"
+            told = f"SELECT *, '{name}' || {identity} AS _named FROM ({scan}) WHERE {self.rows is None} OR list_contains(?, {identity})"
+            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            self.connection.execute(f'CREATE TABLE "{schema}"."{table}_kept" AS {told}', [kept])
+            rest = f'FROM "{schema}"."{table}_kept" WHERE _named NOT IN (FROM gone)'
+            self.connection.execute(f'CREATE VIEW "{schema}"."{table}" AS SELECT * EXCLUDE (_named) {rest}')
+        self.weights = lake.table("intermediate/int_firm_weights").scan().collect().to_arrow()
+        self.resolved: dict[str, tuple[pa.Table, pa.Table]] = {}
+        for model in project.models.values():
+            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{model.layer}"')
+            if model.name == "int_firm_member":
+                self.resolve()
+            elif not model.python:
+                self.connection.execute(f'CREATE VIEW "{model.layer}"."{model.name}" AS {texts[model.name]}')
+
+    def resolve(self) -> None:
+        """What Python makes of what is there; of the same records the same again."""
+        party, said = (self.connection.sql(f"FROM {name} ORDER BY ALL").to_arrow_table() for name in (PARTY, CORRECTION))
+        which = repr((party.to_pylist(), said.to_pylist()))
+        if which not in self.resolved:
+            links = firm_links(party, self.weights)
+            self.resolved[which] = links, firm_members(party, links, said)
+        for name, made in zip(("int_firm_link", "int_firm_member"), self.resolved[which], strict=True):
+            self.connection.register("made", made)
+            self.connection.execute(f"CREATE OR REPLACE TABLE intermediate.{name} AS FROM made")
+            self.connection.unregister("made")
+
+    def take(self, gone: frozenset[Raw]) -> None:
+        """Take these raw rows out, and put those back that were taken before."""
+        self.connection.execute("DELETE FROM gone")
+        self.connection.execute("INSERT INTO gone SELECT unnest(?::VARCHAR[])", [[table + identity for table, identity in gone]])
+        self.resolve()
+
+    def row(self, model: Model, key: Mapping[str, str], gone: frozenset[Raw]) -> object:
+        """What a row says with some raw rows gone."""
+        self.take(gone)
+        columns = ", ".join(f'"{column.name}"' for column in model.columns if not column.name.startswith("_"))
+        same = " AND ".join(f'CAST("{name}" AS VARCHAR) = ?' for name in model.key)
+        return self.connection.execute(f'SELECT {columns} FROM "{model.layer}"."{model.name}" WHERE {same}', list(key.values())).fetchall()
+
+
+def by_itself(row: Row) -> set[Raw]:
+    """The raw rows behind a row, but for those that a resolver compared."""
+    return set(row.raw()) - compared(row)
+
+
+def compared(row: Row) -> set[Raw]:
+    """The raw rows that tell who is who."""
+    if row.table in {"intermediate/int_firm_member", "intermediate/int_firm_link"}:
+        return set(row.raw())
+    return set().union(*(compared(source) for source in row.sources))
