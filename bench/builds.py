@@ -79,18 +79,12 @@ def killed(folder: Path, trials: int, seed: int, names: Sequence[str] | None = N
 
 
 def _different(builder: Builder, names: Sequence[str] | None) -> list[str]:
-    """The tables that say something else than made anew as a whole."""
-    tables = {made.model.table for made in builder.build(names)}
-    before = _measured(builder, tables)
-    rebuilt = [
-        f"{each.model.table}: made anew, it is another one" for each in builder.build(names, full=True) if each.changed or each.reason
-    ]
-    after = _measured(builder, tables)
-    return rebuilt + [f"{table}: its rows are not those that its commit tells" for table in sorted(tables) if before[table] != after[table]]
-
-
-def _measured(builder: Builder, tables: set[str]) -> dict[str, str]:
-    return {table: builder.lake.table(table).digest() for table in tables}
+    """The tables that say something else than their commits tell, or than they say made anew as a whole."""
+    anew = list(builder.build(names, full=True))
+    found = [f"{each.model.table}: made anew, it is another one" for each in anew if each.changed or each.reason]
+    tables = (builder.lake.table(each.model.table) for each in anew)
+    lost = [f"{table.name}: its rows are not those that its commit tells" for table in tables if table.digest() != table.told_digest()]
+    return found + lost
 
 
 class _Victim:

@@ -177,7 +177,8 @@ select
     cast(earlier_orders.ordered_eur as double) / earlier_orders.orders_before as usual_order_eur,
     earlier_orders.largest_order_eur,
     case when orders.placed_eur > 0 and earlier_orders.ordered_eur > 0
-        then ln(cast(orders.placed_eur as double) * earlier_orders.orders_before / cast(earlier_orders.ordered_eur as double)) end as order_against_usual,
+        -- Rounded: engines disagree on the last bit of a logarithm.
+        then round(ln(cast(orders.placed_eur as double) * earlier_orders.orders_before / cast(earlier_orders.ordered_eur as double)), 9) end as order_against_usual,
     coalesce(earlier_invoices.settled, 0) as invoices_settled,
     coalesce(earlier_invoices.settled_overdue, 0) as invoices_settled_overdue,
     coalesce(earlier_invoices.late, 0) as invoices_late,

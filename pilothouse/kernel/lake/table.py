@@ -210,6 +210,11 @@ class Table:
         """What the rows say, whatever their order and files: equal digests, equal content."""
         return self._measured(version, columns).hexdigest()
 
+    def told_digest(self) -> str | None:
+        """The digest that the newest commit of rows tells of itself; None where none does."""
+        told = self._told_digest()
+        return told.hexdigest() if told else None
+
     def files(self, version: int | None = None) -> Scan:
         """The files of a version, recorded like any read: what DuckDB reads."""
         delta = self.delta(version)
