@@ -60,11 +60,14 @@ def test_every_text_runs_on_spark_to_the_rows_that_are_published(
     for model in models:
         found = session.sql(_spark(texts[model.name]))
         assert sorted(found.columns) == sorted(column.name for column in model.columns), model.name
-        if model.layer == "features" or model.name in {"fct_exposure", "fct_delivery", "int_exchange_rate"}:
-            # These are the ones whose text is another one than for Spark: they reckon with days.
+        if model.published and "timestamp" in texts[model.name]:
+            # Those that reckon with days have another text than on Spark; the others Spark has run already.
             published = session.table(f"{model.layer}.{model.name}").select(*found.columns)
             assert found.exceptAll(published).count() == 0, model.name
             assert found.count() == published.count(), model.name
+
+    for database in {relation(name)[0] for name in tables} | {"intermediate"}:
+        session.sql(f"DROP DATABASE `{database}` CASCADE")
 
 
 def _written(project: Project) -> list[str]:

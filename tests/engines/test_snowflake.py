@@ -73,6 +73,17 @@ def test_no_secret_reaches_a_file(made: dict[str, Made], work: Path) -> None:
     assert [path for path in files if PASSWORD.encode() in path.read_bytes()] == []
 
 
+def test_a_database_with_schemas_of_others_is_refused(
+    raw: RawCompany, project: Project, work: Path, made: dict[str, Made], account: SnowflakeSettings
+) -> None:
+    cursor = snowflake.connector.connect(**account.told()).cursor()
+    cursor.execute("CREATE DATABASE others")
+    cursor.execute("CREATE SCHEMA others.staging")
+    settings = TableSettings(engine="snowflake", snowflake=account.model_copy(update={"database": "OTHERS"}))
+    with pytest.raises(ConfigError, match=r"the database has a schema staging that Pilothouse did not make[\s\S]*alone"):
+        list(Builder(raw.lake, project, work, settings).build(["stg_crm__account"], full=True))
+
+
 def test_what_is_not_set_is_named(raw: RawCompany, project: Project, work: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"tables.snowflake: account and user and database not set[\s\S]*PILOTHOUSE_TABLES__SNOWFLAKE__ACCOUNT"

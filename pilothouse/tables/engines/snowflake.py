@@ -20,10 +20,9 @@ from pilothouse.kernel.lake.duck import Scan, offer_store
 from pilothouse.kernel.settings import SnowflakeSettings
 from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.dbt import Profile
-from pilothouse.tables.engines.warehouse import Input, given
+from pilothouse.tables.engines.warehouse import OURS, Input, given
 from pilothouse.tables.project import Column
 
-_LOADED: Final = "pilothouse_loaded"
 _NEEDED: Final = ("account", "user", "database")
 _SECRETS: Final = ("password", "private_key_passphrase", "token")
 
@@ -67,9 +66,8 @@ class Snowflake:
 
     def serve(self, cursor: Any, inputs: Sequence[Input], scratch: Path) -> None:
         """Load what is not there at its version, and put views over it."""
-        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {_LOADED}")
-        cursor.execute(f"CREATE OR REPLACE TEMPORARY STAGE {_LOADED}.files")
-        cursor.execute(f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{_LOADED.upper()}'")
+        cursor.execute(f"CREATE OR REPLACE TEMPORARY STAGE {OURS}.files")
+        cursor.execute(f"SELECT table_name FROM information_schema.tables WHERE table_schema = '{OURS.upper()}'")
         there = {str(row[0]).lower() for row in cursor.fetchall()}
         wanted = {_loaded(each.scan) for each in inputs}
         for each in inputs:
@@ -78,10 +76,10 @@ class Snowflake:
                 self._load(cursor, each.scan, name, scratch)
                 for outdated in there - wanted:
                     if outdated.rpartition("__v")[0] == name.rpartition("__v")[0]:
-                        cursor.execute(f"DROP TABLE IF EXISTS {_LOADED}.{outdated}")
+                        cursor.execute(f"DROP TABLE IF EXISTS {OURS}.{outdated}")
             schema, called = each.relation
             called = f'"{called}"' if each.source else called
-            cursor.execute(f"CREATE OR REPLACE VIEW {schema}.{called} AS SELECT * FROM {_LOADED}.{name}")
+            cursor.execute(f"CREATE OR REPLACE VIEW {schema}.{called} AS SELECT * FROM {OURS}.{name}")
 
     def handed(self, column: Column) -> str:
         """Moments as text: the connector has them in nanoseconds, into which the end of SAP's time does not fit."""
@@ -96,7 +94,7 @@ class Snowflake:
         """All rows of a version into a table of its own: under another name until they are there, so that half of them never stand
         for the whole."""
         columns = ", ".join(f"{_upper(field.name)} {_named(field.type)}" for field in scan.schema)
-        cursor.execute(f"CREATE OR REPLACE TABLE {_LOADED}.loading ({columns})")
+        cursor.execute(f"CREATE OR REPLACE TABLE {OURS}.loading ({columns})")
         if scan.uris:
             path = scratch / f"{name}.parquet"
             with duckdb.connect() as here:
@@ -104,13 +102,13 @@ class Snowflake:
                 offer_store(here, self._lake)
                 selected = ", ".join(_plain(field) for field in scan.schema)
                 here.execute(f"COPY (SELECT {selected} FROM ({scan.sql})) TO '{path}' (FORMAT parquet)")
-            cursor.execute(f"PUT 'file://{path}' @{_LOADED}.files/{name} AUTO_COMPRESS=FALSE OVERWRITE=TRUE")
+            cursor.execute(f"PUT 'file://{path}' @{OURS}.files/{name} AUTO_COMPRESS=FALSE OVERWRITE=TRUE")
             cursor.execute(
-                f"COPY INTO {_LOADED}.loading FROM @{_LOADED}.files/{name} MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
+                f"COPY INTO {OURS}.loading FROM @{OURS}.files/{name} MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
                 " FILE_FORMAT = (TYPE = PARQUET USE_LOGICAL_TYPE = TRUE BINARY_AS_TEXT = FALSE)"
             )
             path.unlink()
-        cursor.execute(f"ALTER TABLE {_LOADED}.loading RENAME TO {_LOADED}.{name}")
+        cursor.execute(f"ALTER TABLE {OURS}.loading RENAME TO {OURS}.{name}")
 
     def _told(self) -> dict[str, Any]:
         return self._settings.told()

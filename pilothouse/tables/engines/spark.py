@@ -91,7 +91,8 @@ class SparkEngine:
     def _serve(self, wave: Wave, databases: set[str]) -> None:
         run = self._session.sql
         for database in databases:
-            run(f"CREATE DATABASE IF NOT EXISTS `{database}`")
+            run(f"DROP DATABASE IF EXISTS `{database}` CASCADE")  # what a wave that broke off may have left
+            run(f"CREATE DATABASE `{database}`")
         relations: dict[Relation, Scan] = dict(wave.inputs)
         relations |= {("before", model): part.before for model, part in wave.parts.items()}
         for (schema, name), scan in relations.items():
@@ -183,6 +184,7 @@ class SparkEngine:
 
 
 _SAME_ON_EVERY_ENGINE: Final = {
+    "spark.sql.catalogImplementation": "in-memory",  # of its own: a wave drops its databases, which must be nobody else's
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",

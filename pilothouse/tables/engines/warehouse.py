@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,8 @@ from pilothouse.tables.dbt import Dbt, Profile
 from pilothouse.tables.engines import Outcome, Relation, Wave
 from pilothouse.tables.engines.handed import Files, handed_over
 from pilothouse.tables.project import Column, Model
+
+OURS: Final = "pilothouse_loaded"  # a schema that says that the database is ours, and holds what is kept there
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class WarehouseEngine:
         try:
             cursor = connection.cursor()
             with tempfile.TemporaryDirectory(prefix="wave-", dir=self._work) as folder:
+                self._refuse_what_is_others(cursor, schemas)
                 try:
                     for schema in schemas:
                         cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
@@ -117,6 +120,18 @@ class WarehouseEngine:
 
     def close(self) -> None:
         """Nothing outlives a wave here; what the warehouse keeps says so."""
+
+    def _refuse_what_is_others(self, cursor: Any, schemas: Sequence[str]) -> None:
+        """ConfigError where the database holds schemas that would be dropped with the wave and are not ours: it has none of our mark."""
+        cursor.execute("SELECT schema_name FROM information_schema.schemata")
+        there = {str(row[0]).lower() for row in cursor.fetchall()}
+        others = sorted(there & set(schemas))
+        if OURS not in there and others:
+            raise ConfigError(
+                f"tables.{self._warehouse.target}: the database has a schema {others[0]} that Pilothouse did not make",
+                hint="name a database for Pilothouse alone: its schemas are dropped after each wave of a build",
+            )
+        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {OURS}")
 
     def _fetched(self, cursor: Any, model: Model, folder: Path) -> str:
         path = folder / f"{model.name}.made.parquet"
