@@ -41,7 +41,7 @@ def examine() -> list[Finding]:
     findings = [Finding("settings", "ok", f"sources: {names or 'none'}")]
     findings += [_home(settings), _disk(settings), *_running(settings)]
     findings.append(_asked("database", lambda: _database(platform)))
-    findings.append(_asked("graph", lambda: f"{platform.graph.where}: answers ({platform.graph.check()})"))
+    findings.append(_graph(platform))
     findings.append(_asked("lake", lambda: f"{platform.lake.url}: {sum(1 for _ in platform.lake.tables())} tables"))
     findings += [_source(platform, name) for name in platform.sources]
     platform.close()
@@ -51,6 +51,12 @@ def examine() -> list[Finding]:
 def _database(platform: Platform) -> str:
     platform.database.check()
     return f"{platform.database.where}: answers, schema is current"
+
+
+def _graph(platform: Platform) -> Finding:
+    """A graph that no setting names is one that nobody needs: syncs and tables do without."""
+    found = _asked("graph", lambda: f"{platform.graph.where}: answers ({platform.graph.check()})")
+    return found if platform.settings.graph.url is not None else replace(found, state="warning")
 
 
 def _asked(what: str, question: Callable[[], str]) -> Finding:
