@@ -298,7 +298,9 @@ def _state(identity: str) -> str:
     known = f"_s.{KNOWN_FROM} <= ${KNOWN} AND ${KNOWN} < _s.{KNOWN_TO}"
     quoted = f"`{identity}`"
     return (
-        f"CASE WHEN {quoted}.{KNOWN_FROM} <= ${KNOWN} THEN {quoted} ELSE head([({quoted})-[:{WAS}]->(_s:{STATE}) WHERE {known} | _s]) END"
+        # Where an optional match found nothing there is no state: ArcadeDB would take a node that is null for any node.
+        f"CASE WHEN {quoted} IS NULL THEN null WHEN {quoted}.{KNOWN_FROM} <= ${KNOWN} THEN {quoted} "
+        f"ELSE head([({quoted})-[:{WAS}]->(_s:{STATE}) WHERE {known} | _s]) END"
     )
 
 

@@ -72,6 +72,23 @@ def test_both_forms_of_the_rewritten_text_say_what_the_query_says_of_now(graph: 
         assert graph.read(rewound(question, known=known, valid=True), **now, _valid=datetime(2026, 3, 20, tzinfo=UTC)) is not None
 
 
+def test_an_optional_match_that_finds_nothing_takes_no_state_of_another_node(graph: Graph, tmp_path: Path) -> None:
+    marts = SmallMarts(Lake(str(tmp_path / "lake")))
+    marts.put("marts/firm", firm(0), firm(1, name="before"))
+    marts.put("marts/order", order(0, by=0, amount=1))
+    marts.put("marts/owner", owner(0, 1))
+    marts.publish()
+    marts.drop("marts/owner", "f0", "f1")
+    marts.publish("marts/owner")
+    marts.put("marts/firm", firm(1, name="after"))
+    marts.publish("marts/firm")
+    Loader(graph, marts.lake, SMALL).load({mart: [(0, marts.lake.table(mart).version())] for mart in KEYS})
+    question = "MATCH (f:Firm) OPTIONAL MATCH (f)-[:OWNS]->(g:Firm) RETURN f.id AS f, g.name AS g ORDER BY f"
+    between = marts.lake.table("marts/owner").content_versions()[-1][1]
+    asked = Asking(graph, SMALL).cypher(question, Moment(known=between))
+    assert asked == [{"f": "f0", "g": None}, {"f": "f1", "g": None}]
+
+
 def test_what_did_not_hold_yet_is_left_out(graph: Graph, marts: SmallMarts) -> None:
     asking = Asking(graph, SMALL)
     Loader(graph, marts.lake, SMALL).load()
