@@ -194,7 +194,7 @@ class Platform:
 
     @cached_property
     def objects(self) -> Objects:
-        """What decisions said and saw, beside the lake's tables."""
+        """Content-addressed blobs beside the lake's tables. What decisions saw lies in the database (docs/decisions/0018)."""
         from pilothouse.kernel.objects import Objects
 
         return Objects(f"{self.lake.url}/objects", self.lake.options)
