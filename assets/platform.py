@@ -18,9 +18,17 @@ from pilothouse.kernel.streams import Stream
 from quality.rule import Rule, rules_for
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from connectors.target import Target
     from graph.kinds import Ontology
     from graph.store import Graph
     from models.training import Trainer
+    from pilothouse.agents.agent import Agent
+    from pilothouse.agents.capsules import Ledger
+    from pilothouse.approvals.executor import Executor
+    from pilothouse.approvals.principals import Principals
+    from pilothouse.approvals.proposals import Proposals
     from pilothouse.kernel.database import Database
     from pilothouse.kernel.events import EventLog
     from pilothouse.kernel.lake import Lake
@@ -60,11 +68,21 @@ class Source:
 
     def connect(self) -> Connector:
         """An open line to it; the caller closes it. ConfigError names what is not set that it takes to log on."""
+        self._admitted()
+        return self.kind.connect(self.name, self._options)
+
+    def write(self) -> AbstractContextManager[Target]:
+        """It as a place to write to. ConfigError where it is only read."""
+        if self.kind.target is None:
+            raise ConfigError(f"sources.{self.name}: a source of kind '{self.kind.name}' is only read", hint="propose writes to another")
+        self._admitted()
+        return self.kind.target(self.name, self._options)
+
+    def _admitted(self) -> None:
         missing = self._options.missing()
         if missing:
             variables = " and ".join(f"{PREFIX}SOURCES__{self.name.upper()}__{name.upper()}" for name in missing)
             raise ConfigError(f"sources.{self.name}: {' and '.join(missing)} not set", hint=f"set {variables}")
-        return self.kind.connect(self.name, self._options)
 
 
 class Platform:
@@ -191,6 +209,49 @@ class Platform:
         else:
             tracking = Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
         return Trainer(self.lake, tracking, keep=mlflow.keep, pins=self.pins)
+
+    @cached_property
+    def agents(self) -> dict[str, Agent]:
+        """Every declared agent by name."""
+        from pilothouse.agents.agent import Agent
+
+        return discover("pilothouse.agents.desks", Agent)
+
+    def agent(self, name: str) -> Agent:
+        """One agent; ConfigError where none has that name."""
+        if name not in self.agents:
+            raise ConfigError(f"no agent '{name}'", hint=f"there are {', '.join(self.agents)}; a plugin adds one by an entry point")
+        return self.agents[name]
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What was decided, and what became of it."""
+        from pilothouse.agents.capsules import Ledger, Signer
+
+        return Ledger(self.database, Signer.open(self.settings.home / "keys" / "capsules.pem"))
+
+    @cached_property
+    def principals(self) -> Principals:
+        """Who may approve what agents propose."""
+        from pilothouse.approvals.principals import Principals
+
+        return Principals(self.database, self.settings.principals)
+
+    @cached_property
+    def proposals(self) -> Proposals:
+        """What agents would write, and what people said of it."""
+        from pilothouse.approvals.policy import Policy
+        from pilothouse.approvals.proposals import Proposals
+
+        given = self.settings.approvals
+        return Proposals(self.database, self.ledger, Policy(four_eyes_above=given.four_eyes_above), given.expires)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The one place that writes into source systems."""
+        from pilothouse.approvals.executor import Executor
+
+        return Executor(self.database, self.proposals, lambda name: self.source(name).write())
 
     @cached_property
     def objects(self) -> Objects:
