@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from models.training import Trainer
     from pilothouse.agents.agent import Agent
     from pilothouse.agents.capsules import Ledger
+    from pilothouse.agents.deciding import Deciding
     from pilothouse.approvals.executor import Executor
     from pilothouse.approvals.principals import Principals
     from pilothouse.approvals.proposals import Proposals
@@ -222,6 +223,21 @@ class Platform:
         if name not in self.agents:
             raise ConfigError(f"no agent '{name}'", hint=f"there are {', '.join(self.agents)}; a plugin adds one by an entry point")
         return self.agents[name]
+
+    def deciding(self, name: str) -> Deciding:
+        """One agent at work: what wakes it, and what becomes of what it decides."""
+        from pilothouse.agents.deciding import Deciding
+        from pilothouse.approvals.proposing import proposing
+
+        return Deciding(
+            self.agent(name),
+            lake=self.lake,
+            database=self.database,
+            ledger=self.ledger,
+            pins=self.pins,
+            follow=proposing(self.proposals),
+            patience=self.settings.agents.patience,
+        )
 
     @cached_property
     def ledger(self) -> Ledger:

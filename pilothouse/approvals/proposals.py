@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 import msgspec
 import sqlalchemy as sa
 
-from connectors.target import Action, Value
+from connectors.target import Action, Value, decode_plan
 from pilothouse.agents.capsules import Capsule, Draft, Ledger
 from pilothouse.agents.capsules.capsule import Digest
 from pilothouse.approvals.policy import Asked, Policy
@@ -49,11 +49,20 @@ class Proposal:
     roles: tuple[str, ...]
     synthetic: bool
     expires_at: datetime
+    created_at: datetime
+    changed_at: datetime
     revision: int = 1
     status: Status = "open"
     said: str = ""
     plan: bytes | None = None
     receipt: bytes | None = None
+    seen: Mapping[str, Value] = field(default_factory=dict)  # the fields as they were when it was decided, where the agent told
+
+    @property
+    def change(self) -> dict[str, list[Value]]:
+        """What it would change: each field as it was when it was decided, or as it was found when it was planned, and as it would be."""
+        before = (decode_plan(self.plan).before or {}) if self.plan is not None else self.seen
+        return {name: [before.get(name), value] for name, value in self.action.values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +97,11 @@ class Proposals:
         reason: str,
         amount: Decimal,
         roles: tuple[str, ...],
+        seen: Mapping[str, Value] | None = None,
     ) -> Proposal:
         """A new proposal, in the transaction that remembers the decision. The same decision proposing the same again is one."""
         identity = hashlib.sha256(f"{decision.digest} {target} {action.key}".encode()).hexdigest()[:_ID_DIGITS]
+        now = _now()
         made = Proposal(
             id=identity,
             decision=decision.digest,
@@ -101,7 +112,10 @@ class Proposals:
             amount=amount,
             roles=roles,
             synthetic=bool(decision.manifest["synthetic"]),
-            expires_at=datetime.now(UTC) + self._expires,
+            expires_at=now + self._expires,
+            created_at=now,
+            changed_at=now,
+            seen=dict(seen or {}),
         )
         connection.execute(sa.dialects.postgresql.insert(proposals).on_conflict_do_nothing(), _row(made))
         return made
@@ -261,18 +275,33 @@ def _row(proposal: Proposal) -> dict[str, Any]:
         },
         "decision": bytes.fromhex(proposal.decision),
         "action": msgspec.to_builtins(proposal.action),
+        "seen": dict(proposal.seen),
         "roles": list(proposal.roles),
-        "expires_at": proposal.expires_at,
+        **{name: getattr(proposal, name) for name in ("expires_at", "created_at", "changed_at")},
     }
 
 
 def _proposal(row: Any) -> Proposal:
-    copied = ("id", "proposed_by", "target", "reason", "amount", "synthetic", "revision", "status", "said", "expires_at")
+    copied = (
+        "id",
+        "proposed_by",
+        "target",
+        "reason",
+        "amount",
+        "synthetic",
+        "revision",
+        "status",
+        "said",
+        "expires_at",
+        "created_at",
+        "changed_at",
+    )
     return Proposal(
         **{name: getattr(row, name) for name in copied},
         decision=Digest(row.decision.hex()),
         action=msgspec.convert(row.action, Action),
         roles=tuple(row.roles),
+        seen=row.seen or {},
         plan=None if row.plan is None else bytes(row.plan),
         receipt=None if row.receipt is None else bytes(row.receipt),
     )

@@ -197,6 +197,15 @@ class ApprovalSettings(_Section):
     expires: timedelta = Field(timedelta(days=3), gt=timedelta(0), description="how long a proposal can be approved")
 
 
+class AgentSettings(_Section):
+    """When agents decide on what happens."""
+
+    every: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="how often is looked whether something happened")
+    patience: timedelta = Field(
+        timedelta(days=1), gt=timedelta(0), description="how long an event waits for what it is about to come into the tables"
+    )
+
+
 class RetentionSettings(_Section):
     """How long what grows is kept. What a decision points to is never removed."""
 
@@ -227,6 +236,7 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     drift: DriftSettings = DriftSettings()
+    agents: AgentSettings = AgentSettings()
     principals: dict[str, PrincipalSettings] = Field(default_factory=dict)
     approvals: ApprovalSettings = ApprovalSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -321,7 +331,7 @@ def _is_secret(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
 
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would be ignored by pydantic-settings, which looks only for names it knows."""
-    known = {name.upper() for name in Settings.model_fields} | {"CONFIG"}
+    known = {name.upper() for name in Settings.model_fields} | {"CONFIG", "TOKEN"}  # those two are no settings
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).split("__")[0] not in known:
             names = ", ".join(PREFIX + name for name in sorted(known))

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, Field
 
 from models.trees import find_tree
-from pilothouse.agents.agent import Agent, Request
+from pilothouse.agents.agent import Agent, Backlog, Request
 from pilothouse.agents.policy import Facts, Policy, confidence
+from pilothouse.agents.proposed import Proposed
 from pilothouse.agents.tools import Calls
 from pilothouse.agents.toolset.firms import GROUP, OPEN_CASES, OWNERS
 from pilothouse.agents.toolset.orders import FEATURES, FEATURES_OF_ORDER, ORDER, RISK, RISK_OF_ORDER
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
 
 BLOCKS: Final = {"hold": "01", "prepayment": "02"}  # the reasons for a delivery block under which SAP keeps an order back
 _CENT: Final = Decimal("0.01")
-
-
-class Proposed(BaseModel):
-    """A write that a person may approve."""
-
-    target: str
-    record: str
-    identity: dict[str, str]
-    values: dict[str, str]
 
 
 class CreditDecision(BaseModel):
@@ -89,7 +81,7 @@ def _tell(decision: Decision, facts: Facts, request: Request) -> Mapping[str, An
         "firm_id": order["firm_id"],
         "open_cases": len(facts["cases"]),
         "owners": [owner["owner_firm_id"] for owner in facts["owners"]],
-        "proposal": _proposal(decision.action, order, request),
+        "proposal": _proposal(decision, order, amount, request),
     }
 
 
@@ -116,13 +108,21 @@ def _shown(value: Any) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _proposal(action: str, order: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
+def _proposal(decision: Decision, order: Mapping[str, Any], amount: Decimal | None, request: Request) -> dict[str, Any] | None:
     """The delivery block that keeps an order back, unless it is there or there is nothing left to keep back."""
-    block = BLOCKS.get(action)
+    block = BLOCKS.get(decision.action)
     if block is None or order["delivery_block"] == block or order["is_complete"] or order["is_rejected"]:
         return None
     source, record, order_id = request.subject.split("/")
-    return {"target": source, "record": record, "identity": {"SalesOrder": order_id}, "values": {"DeliveryBlockReason": block}}
+    return {
+        "target": source,
+        "record": record,
+        "identity": {"SalesOrder": order_id},
+        "values": {"DeliveryBlockReason": block},
+        "seen": {"DeliveryBlockReason": order["delivery_block"] or ""},
+        "amount": amount,
+        "reason": decision.reason,
+    }
 
 
 CREDIT_DESK: Final = Agent(
@@ -136,4 +136,6 @@ CREDIT_DESK: Final = Agent(
     brain=Policy(find_tree("credit_release"), _gather, _tell),
     tables=("marts/fct_order", "marts/fct_case", "marts/fct_ownership", FEATURES, "graph/firm_measures", RISK),
     wakes_on=("order.created",),
+    awaits={"marts/fct_order": "order_id", FEATURES: "order_id"},
+    backlog=Backlog(table="marts/fct_order", key="order_id", where={"is_complete": False, "is_rejected": False}, newest="ordered_on"),
 )
