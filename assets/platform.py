@@ -13,7 +13,7 @@ from models.model import Model
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.log import conceal
 from pilothouse.kernel.registry import discover
-from pilothouse.kernel.settings import PREFIX, Settings, SourceSettings, config_error
+from pilothouse.kernel.settings import PREFIX, PrincipalSettings, Settings, SourceSettings, config_error
 from pilothouse.kernel.streams import Stream
 from quality.rule import Rule, rules_for
 
@@ -249,9 +249,10 @@ class Platform:
     @cached_property
     def principals(self) -> Principals:
         """Who may approve what agents propose."""
-        from pilothouse.approvals.principals import Principals
+        from pilothouse.approvals.principals import ADMIN, Principals
 
-        return Principals(self.database, self.settings.principals)
+        # Where nobody is declared, one administrator stands for whoever owns this machine; `pilothouse up` keeps their token.
+        return Principals(self.database, self.settings.principals or {ADMIN: PrincipalSettings(role=ADMIN)})
 
     @cached_property
     def proposals(self) -> Proposals:

@@ -9,7 +9,7 @@ before and after the write, so that a crash in between leaves a plan that can be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -204,10 +204,11 @@ class Target:
 
     def _conflict(self, action: Action, *, before: Values, ours: Values, now: Values) -> Conflict:
         names = [name for name in action.values if now.get(name) != before.get(name)] or list(action.values)
-        lines = "; ".join(str(Difference(name, before.get(name), ours.get(name), now.get(name))) for name in names)
+        found = [Difference(name, before.get(name), ours.get(name), now.get(name)) for name in names]
         return Conflict(
-            f"{self.name}: {action} has changed since: {lines if now else 'it is gone'}",
+            f"{self.name}: {action} has changed since: {'; '.join(map(str, found)) if now else 'it is gone'}",
             hint="nothing was overwritten; look at both and plan anew",
+            differences=tuple(map(asdict, found)),
         )
 
     @staticmethod

@@ -11,7 +11,7 @@ of. An edit makes a new revision, which nobody has approved yet; who edits becom
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -121,11 +121,15 @@ class Proposals:
         return made
 
     def get(self, named: str) -> Proposal:
-        """A proposal by its id or the beginning of it."""
+        """A proposal by its id, by that of its decision, or by the beginning of either."""
+        found: Sequence[Any] = []
         with self._database.reading() as connection:
-            found = connection.execute(sa.select(proposals).where(proposals.c.id.startswith(named, autoescape=True)).limit(2)).all()
+            for name in (proposals.c.id, sa.func.encode(proposals.c.decision, "hex")):
+                found = found or connection.execute(sa.select(proposals).where(name.startswith(named, autoescape=True)).limit(9)).all()
         if not named or len(found) != 1:
-            raise AgentError(f"there is no one proposal '{named}'", hint="`pilothouse proposals` lists them")
+            told = f"several proposals are meant by '{named}'" if named and found else f"there is no proposal '{named}'"
+            hint = f"name one of {', '.join(row.id for row in found)}" if named and found else "`pilothouse proposals` lists them"
+            raise AgentError(told, hint=hint)
         return _proposal(found[0])
 
     def all(self, status: Status | None = None, decision: Digest | None = None) -> list[Proposal]:
@@ -138,6 +142,24 @@ class Proposals:
         with self._database.reading() as connection:
             return [_proposal(row) for row in connection.execute(query)]
 
+    def needed(self, proposal: Proposal) -> int:
+        """How many people must say yes to it."""
+        return self._policy.needed(proposal.amount)
+
+    def may_approve(self, proposal: Proposal, people: Iterable[Principal]) -> dict[str, str]:
+        """Each person with what stands in the way of their yes; nothing does where the text is empty."""
+        said = self.remarks(proposal)
+        yes = _yes(proposal, said)
+        found: dict[str, str] = {}
+        for person in people:
+            try:
+                self._policy.admit(person, _asked(proposal, said), yes)
+            except AccessDenied as error:
+                found[person.name] = error.message
+            else:
+                found[person.name] = ""
+        return found
+
     def remarks(self, proposal: Proposal) -> list[Remark]:
         """What people said of it, in order."""
         query = sa.select(remarks).where(remarks.c.proposal == proposal.id).order_by(remarks.c.number)
@@ -148,7 +170,7 @@ class Proposals:
         """Somebody says yes. With the last yes that it needs it is approved, and the executor hears of it."""
         with self._database.begin() as connection:
             found, said = self._locked(connection, named, "open")
-            yes = [remark.by for remark in said if remark.verb == "approve" and remark.revision == found.revision]
+            yes = _yes(found, said)
             self._policy.admit(principal, _asked(found, said), yes)
             self._remember(connection, found, Remark(revision=found.revision, by=principal.name, verb="approve", why=why, at=_now()), said)
             if len(yes) + 1 < self._policy.needed(found.amount):
@@ -169,10 +191,7 @@ class Proposals:
         """Change what would be written. What was approved before is approved no longer."""
         with self._database.begin() as connection:
             found, said = self._locked(connection, named, "open")
-            if principal.role not in found.roles:
-                raise AccessDenied(
-                    f"{principal.name} is {principal.role}, and this is for {' or '.join(found.roles)}", hint="ask somebody who is"
-                )
+            self._policy.admit_role(principal, found.roles)
             change = {
                 name: [found.action.values.get(name), value] for name, value in values.items() if found.action.values.get(name) != value
             }
@@ -261,6 +280,11 @@ def expire(database: Database) -> int:
     late = sa.and_(proposals.c.status == "open", proposals.c.expires_at <= sa.func.now())
     with database.begin() as connection:
         return connection.execute(sa.update(proposals).where(late).values(status="expired", said="nobody approved it in time")).rowcount
+
+
+def _yes(proposal: Proposal, said: Sequence[Remark]) -> list[str]:
+    """Who has approved it as it stands now."""
+    return [remark.by for remark in said if remark.verb == "approve" and remark.revision == proposal.revision]
 
 
 def _asked(proposal: Proposal, said: Sequence[Remark]) -> Asked:

@@ -186,7 +186,11 @@ class DriftSettings(_Section):
 class PrincipalSettings(_Section):
     """Somebody who may approve what agents propose."""
 
-    role: str = Field(min_length=1, description="what somebody is, such as credit_manager; proposals name the roles that may approve them")
+    role: str = Field(
+        min_length=1,
+        description="what somebody is, such as credit_manager; proposals name the roles that may approve them. `admin` may approve in place"
+        " of any role, and issues tokens",
+    )
     limit: Decimal | None = Field(None, ge=0, description="up to which amount; any where it is not set")
 
 
