@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from graph.store import Graph
     from models.training import Trainer
     from pilothouse.agents.agent import Agent
+    from pilothouse.agents.brains.gateway import Gateway
     from pilothouse.agents.capsules import Ledger
     from pilothouse.approvals.executor import Executor
     from pilothouse.approvals.principals import Principals
@@ -136,8 +137,8 @@ class Platform:
         )
 
     def close(self) -> None:
-        """Give back the connections to database and graph, and the engine of tables, if any were opened."""
-        for part in ("database", "graph", "builder"):
+        """Give back the connections to database, graph and language models, and the engine of tables, if any were opened."""
+        for part in ("database", "graph", "builder", "gateway"):
             if part in self.__dict__:
                 getattr(self, part).close()
 
@@ -212,10 +213,27 @@ class Platform:
 
     @cached_property
     def agents(self) -> dict[str, Agent]:
-        """Every declared agent by name."""
+        """Every declared agent by name, with the brain that is set for it."""
         from pilothouse.agents.agent import Agent
 
-        return discover("pilothouse.agents.desks", Agent)
+        found = discover("pilothouse.agents.desks", Agent)
+        for name, given in self.settings.agents.items():
+            if name not in found:
+                raise ConfigError(f"agents.{name}: there is no such agent", hint=f"there are {', '.join(found)}")
+            if given.brain == "language":
+                from pilothouse.agents.brains.language import speaking
+
+                found[name] = speaking(found[name], given.models, self.gateway)
+        return found
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """What asks language models."""
+        from pilothouse.agents.brains.answers import Answers
+        from pilothouse.agents.brains.gateway import Gateway
+
+        conceal(given.key.get_secret_value() for given in self.settings.providers.values() if given.key is not None)
+        return Gateway.of(self.settings, Answers(lambda: self.database))
 
     def agent(self, name: str) -> Agent:
         """One agent; ConfigError where none has that name."""

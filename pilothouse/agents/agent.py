@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from pydantic import BaseModel
@@ -21,6 +21,9 @@ from pydantic import BaseModel
 from pilothouse.agents.budget import Budget
 from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.agents.tools import Calls, Tool
+
+if TYPE_CHECKING:
+    from pilothouse.agents.brains.language import Wording
 
 CODE = ("pilothouse.agents", "models.trees")  # what a decision is made by, beside what its agent declares
 
@@ -75,6 +78,7 @@ class Agent:
     budget: Budget = field(default_factory=Budget)
     tables: tuple[str, ...] = ()  # what its snapshot holds
     wakes_on: tuple[str, ...] = ()  # topics of events
+    wording: Wording | None = None  # how a language model decides for it; without one, it says all of the output
     owner: str = "team:credit"
 
     def definition(self) -> dict[str, Any]:
@@ -95,6 +99,15 @@ class Agent:
     def version(self) -> str:
         """The hash of its definition."""
         return hashlib.sha256(canonical(self.definition())).hexdigest()
+
+
+def brain_as_defined(agent: Agent, definition: Any) -> Brain:
+    """The brain that an earlier definition of an agent names, whichever kind the agent has today."""
+    if "language" not in definition:
+        return agent.brain.as_defined(definition)
+    from pilothouse.agents.brains.language import LanguageModel  # nobody needs it who has no such decision
+
+    return LanguageModel.of(agent, ()).as_defined(definition)
 
 
 def _defined(tool: Tool) -> dict[str, Any]:

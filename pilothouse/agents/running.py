@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from pilothouse.agents.agent import Agent, Request
+from pilothouse.agents.agent import Agent, Request, brain_as_defined
 from pilothouse.agents.budget import Account, Cost
 from pilothouse.agents.capsules import Capsule, Draft, Ledger
 from pilothouse.agents.capsules.capsule import canonical
@@ -98,7 +98,7 @@ def replay(ledger: Ledger, capsule: Capsule, agent: Agent) -> Replayed:
         agent,
         instructions=definition["instructions"],
         permissions=frozenset(definition["permissions"]),
-        brain=agent.brain.as_defined(definition["brain"]),
+        brain=brain_as_defined(agent, definition["brain"]),
     )
     request = Request.from_json(msgspec.json.decode(ledger.blob(capsule.blobs["request"])))
     player = Player.of(ledger.blob(capsule.blobs["cassette"]))

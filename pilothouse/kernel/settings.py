@@ -197,6 +197,51 @@ class ApprovalSettings(_Section):
     expires: timedelta = Field(timedelta(days=3), gt=timedelta(0), description="how long a proposal can be approved")
 
 
+class ProviderSettings(_Section):
+    """A server of language models."""
+
+    kind: Literal["openai", "anthropic", "mistral", "groq", "ollama", "compatible"] = Field(
+        description="whose dialect it speaks; compatible is any other server that speaks OpenAI's"
+    )
+    url: str = Field("", description="where it is, if not where its maker serves it: of Ollama and compatible servers up to and with /v1")
+    key: SecretStr | None = Field(None, description="of an account there")
+    stream: bool = Field(
+        default=True, description="whether answers are read as they are said; false for a server that cannot call tools so"
+    )
+    timeout: timedelta = Field(timedelta(seconds=30), gt=timedelta(0), description="how long it may take for a whole answer")
+    patience: timedelta = Field(
+        timedelta(milliseconds=700), gt=timedelta(0), description="how long it may show no sign of life before another is asked beside it"
+    )
+
+
+class LanguageModelSettings(_Section):
+    """A language model that agents may be set to decide by."""
+
+    provider: str = Field(description="which of [providers] serves it")
+    name: str = Field(min_length=1, description="as the provider calls it")
+    input_price: Decimal | None = Field(None, ge=0, description="of a million tokens that are sent; without it, what is listed for it")
+    output_price: Decimal | None = Field(None, ge=0, description="of a million tokens that are answered; without it, what is listed for it")
+    answer_tokens: int = Field(2_000, ge=50, description="how long an answer may be")
+    temperature: float | None = Field(None, ge=0, le=2, description="how freely it chooses its words; not sent where it is not set")
+
+
+class GatewaySettings(_Section):
+    """How language models are asked."""
+
+    route: Literal["cheapest", "declared"] = Field("cheapest", description="who is asked first of those that are well")
+    keep: timedelta = Field(
+        timedelta(days=14), ge=timedelta(0), description="how long an answer serves the same question over the same data"
+    )
+
+
+class AgentSettings(_Section):
+    """How an agent decides here."""
+
+    brain: Literal["policy", "language"] = Field("policy", description="what decides: its decision tree, or a language model")
+    models: tuple[str, ...] = Field((), description="which of [language_models] may decide for it; the gateway chooses among them")
+    judge: str = Field("", description="which of [language_models] reads its reasons in `pilothouse eval`; none reads them without one")
+
+
 class RetentionSettings(_Section):
     """How long what grows is kept. What a decision points to is never removed."""
 
@@ -229,6 +274,10 @@ class Settings(BaseSettings):
     drift: DriftSettings = DriftSettings()
     principals: dict[str, PrincipalSettings] = Field(default_factory=dict)
     approvals: ApprovalSettings = ApprovalSettings()
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    language_models: dict[str, LanguageModelSettings] = Field(default_factory=dict)
+    gateway: GatewaySettings = GatewaySettings()
+    agents: dict[str, AgentSettings] = Field(default_factory=dict)
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("sources")

@@ -148,3 +148,28 @@ remarks = sa.Table(
     sa.ForeignKeyConstraint(["proposal"], ["pilothouse.proposals.id"], name="remarks_proposal_fkey"),
     comment="what people said of proposals",
 )
+
+model_answers = sa.Table(
+    "model_answers",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True, comment="SHA-256 of the question, the models and the data's versions"),
+    sa.Column("answer", pg.JSON, nullable=False),
+    _moment("at"),
+    sa.Index("model_answers_at", "at"),
+    comment="what language models answered, for the same question over the same data",
+)
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("version", sa.LargeBinary, nullable=False, comment="of the agent that was evaluated"),
+    sa.Column("definition", pg.JSON, nullable=False, comment="of that version, so that it can decide again"),
+    sa.Column("verdict", sa.Text, nullable=False, comment="in force, or worse"),
+    sa.Column("score", sa.Float, nullable=False, comment="the share of cases that it decides as people want it"),
+    sa.Column("report", pg.JSON, nullable=False),
+    _moment("at"),
+    sa.Index("evaluations_agent", "agent", "id"),
+    comment="how versions of agents stood up to their evaluation sets",
+)
