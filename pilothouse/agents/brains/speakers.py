@@ -6,6 +6,7 @@ would know of them. Its import costs half a second, so it is imported when a mod
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -171,7 +172,7 @@ class Speaker:
 
         turn = sum(len(each.get("calls", ())) for each in question.messages)
         calls = [
-            {"id": _ID.format(turn + number), "name": part.tool_name, "arguments": _arguments(part)}
+            {"id": _ID.format(turn + number), "name": part.tool_name, "arguments": arguments_of(part)}
             for number, part in enumerate(each for each in response.parts if isinstance(each, ToolCallPart))
         ]
         text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
@@ -264,12 +265,15 @@ def _sendable(arguments: Any) -> dict[str, Any]:
     return dict(arguments) if isinstance(arguments, Mapping) else {"malformed": str(arguments)}
 
 
-def _arguments(part: Any) -> Any:
+def arguments_of(call: Any) -> Any:
     """What a model calls a tool with: an object, or the text that should have been one."""
-    try:
-        return part.args_as_dict()
-    except ValueError:
-        return str(part.args)
+    given = call.args or {}
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            return call.args
+    return given if isinstance(given, dict) else str(call.args)
 
 
 def _listed(kind: str, model: str) -> tuple[Decimal, Decimal] | None:
