@@ -13,7 +13,7 @@ from models.model import Model
 from pilothouse.kernel.concealing import conceal
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.registry import discover
-from pilothouse.kernel.settings import PREFIX, Settings, SourceSettings, config_error
+from pilothouse.kernel.settings import PREFIX, PrincipalSettings, Settings, SourceSettings, config_error
 from pilothouse.kernel.streams import Stream
 from quality.rule import Rule, rules_for
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pilothouse.agents.agent import Agent
     from pilothouse.agents.brains.gateway import Gateway
     from pilothouse.agents.capsules import Ledger
+    from pilothouse.agents.deciding import Deciding
     from pilothouse.approvals.executor import Executor
     from pilothouse.approvals.principals import Principals
     from pilothouse.approvals.proposals import Proposals
@@ -217,7 +218,7 @@ class Platform:
         from pilothouse.agents.agent import Agent
 
         found = discover("pilothouse.agents.desks", Agent)
-        for name, given in self.settings.agents.items():
+        for name, given in self.settings.agents.brains.items():
             if name not in found:
                 raise ConfigError(f"agents.{name}: there is no such agent", hint=f"there are {', '.join(found)}")
             if given.brain == "language":
@@ -241,6 +242,21 @@ class Platform:
             raise ConfigError(f"no agent '{name}'", hint=f"there are {', '.join(self.agents)}; a plugin adds one by an entry point")
         return self.agents[name]
 
+    def deciding(self, name: str) -> Deciding:
+        """One agent at work: what wakes it, and what becomes of what it decides."""
+        from pilothouse.agents.deciding import Deciding
+        from pilothouse.approvals.proposing import proposing
+
+        return Deciding(
+            self.agent(name),
+            lake=self.lake,
+            database=self.database,
+            ledger=self.ledger,
+            pins=self.pins,
+            follow=proposing(self.proposals),
+            patience=self.settings.agents.patience,
+        )
+
     @cached_property
     def ledger(self) -> Ledger:
         """What was decided, and what became of it."""
@@ -251,9 +267,10 @@ class Platform:
     @cached_property
     def principals(self) -> Principals:
         """Who may approve what agents propose."""
-        from pilothouse.approvals.principals import Principals
+        from pilothouse.approvals.principals import ADMIN, Principals
 
-        return Principals(self.database, self.settings.principals)
+        # Where nobody is declared, one administrator stands for whoever owns this machine; `pilothouse up` keeps their token.
+        return Principals(self.database, self.settings.principals or {ADMIN: PrincipalSettings(role=ADMIN)})
 
     @cached_property
     def proposals(self) -> Proposals:

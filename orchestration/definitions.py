@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.agents import agent_asset, execution_asset
 from assets.analytics import analytics_assets
 from assets.data_docs import data_docs_asset
 from assets.graph import graph_assets
@@ -17,6 +18,7 @@ from assets.models import model_assets
 from assets.platform import Platform
 from assets.resource import PlatformResource
 from assets.tables import said_spec, table_assets, view_specs
+from orchestration.agents import agent_job, agent_sensor, execution_job, execution_sensor
 from orchestration.analytics import analytics_job, analytics_sensor
 from orchestration.graph import graph_job, graph_sensor
 from orchestration.models import model_jobs, model_sensors
@@ -40,6 +42,9 @@ def build(platform: Platform) -> dg.Definitions:
     measure_graph = analytics_job(analytics)
     models = list(platform.models.values())
     train, score = model_jobs(models)
+    agents = list(platform.agents.values())
+    decide = [agent_job(agent) for agent in agents]
+    write = execution_job()
     return dg.Definitions(
         assets=[
             *assets,
@@ -49,10 +54,12 @@ def build(platform: Platform) -> dg.Definitions:
             analytics,
             graph,
             *(asset for model in models for asset in model_assets(model)),
+            *(agent_asset(agent) for agent in agents),
+            execution_asset(),
             data_docs_asset([asset.key for asset in assets]),
             upkeep_asset,
         ],
-        jobs=[*jobs, build, measure_graph, load_graph, train, score, upkeep_job],
+        jobs=[*jobs, build, measure_graph, load_graph, train, score, *decide, write, upkeep_job],
         schedules=[*(sync_schedule(source, job) for source, job in zip(sources, jobs, strict=True)), data_docs_schedule, upkeep_schedule],
         sensors=[
             announce_pending,
@@ -60,6 +67,8 @@ def build(platform: Platform) -> dg.Definitions:
             analytics_sensor(platform, measure_graph),
             graph_sensor(platform, load_graph),
             *model_sensors(platform, train, score),
+            *(agent_sensor(platform, agent, job) for agent, job in zip(agents, decide, strict=True)),
+            execution_sensor(platform, write),
         ],
         resources={"platform": PlatformResource()},
         # One process a run: a process a step costs 36 s where the run takes one.

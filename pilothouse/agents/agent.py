@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from pydantic import BaseModel
@@ -25,6 +25,7 @@ from pilothouse.agents.tools import Calls, Tool
 if TYPE_CHECKING:
     from pilothouse.agents.brains.language import Wording
 
+FOUND: Final = "subject.found"  # what a request says happened where no event woke the agent: it looked, and found it open
 CODE = ("pilothouse.agents", "models.trees")  # what a decision is made by, beside what its agent declares
 
 
@@ -64,6 +65,17 @@ class Brain(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """What an agent decides when it looks for the first time: what is open and recent. Older history is nobody's decision any more."""
+
+    table: str
+    key: str  # the column that names the subject
+    where: Mapping[str, Any]  # what is open
+    newest: str  # the column that tells what is recent
+    most: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
 class Agent:
     """One agent. Adding one is one file under `pilothouse/agents/desks`, or in a package that joins by an entry point."""
 
@@ -78,6 +90,9 @@ class Agent:
     budget: Budget = field(default_factory=Budget)
     tables: tuple[str, ...] = ()  # what its snapshot holds
     wakes_on: tuple[str, ...] = ()  # topics of events
+    awaits: Mapping[str, str] = field(default_factory=dict)  # tables that must hold a subject before it is decided, by which column
+    backlog: Backlog | None = None
+    approvers: tuple[str, ...] = ("credit_manager",)  # roles that may approve what it proposes
     wording: Wording | None = None  # how a language model decides for it; without one, it says all of the output
     owner: str = "team:credit"
 
@@ -89,6 +104,7 @@ class Agent:
             "subject": self.subject,
             "tools": [_defined(tool) for tool in sorted(self.tools, key=lambda each: each.name)],
             "permissions": sorted(self.permissions),
+            "approvers": sorted(self.approvers),
             "output": self.output.model_json_schema(),
             "budget": msgspec.to_builtins(self.budget, str_keys=True),
             "tables": sorted(self.tables),
@@ -99,6 +115,16 @@ class Agent:
     def version(self) -> str:
         """The hash of its definition."""
         return hashlib.sha256(canonical(self.definition())).hexdigest()
+
+    def as_defined(self, definition: Mapping[str, Any]) -> Agent:
+        """An earlier version: what it decides by is what its definition says, the code is that of today."""
+        return replace(
+            self,
+            instructions=definition["instructions"],
+            permissions=frozenset(definition["permissions"]),
+            approvers=tuple(definition.get("approvers", self.approvers)),
+            brain=brain_as_defined(self, definition["brain"]),
+        )
 
 
 def brain_as_defined(agent: Agent, definition: Any) -> Brain:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from pilothouse.agents.agent import Agent, Request, brain_as_defined
+from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.budget import Account, Cost
 from pilothouse.agents.capsules import Capsule, Draft, Ledger
 from pilothouse.agents.capsules.capsule import canonical
@@ -94,12 +94,7 @@ def replay(ledger: Ledger, capsule: Capsule, agent: Agent) -> Replayed:
     if capsule.kind != "decision":
         raise AgentError(f"capsule {capsule.digest[:12]} is of kind {capsule.kind}", hint="only a decision can be replayed")
     definition = msgspec.json.decode(ledger.blob(capsule.blobs["agent"]))
-    then = replace(
-        agent,
-        instructions=definition["instructions"],
-        permissions=frozenset(definition["permissions"]),
-        brain=brain_as_defined(agent, definition["brain"]),
-    )
+    then = agent.as_defined(definition)
     request = Request.from_json(msgspec.json.decode(ledger.blob(capsule.blobs["request"])))
     player = Player.of(ledger.blob(capsule.blobs["cassette"]))
     # Behind the player is an empty toolbox: there is nothing that a replay could ask.

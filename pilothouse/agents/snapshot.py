@@ -7,7 +7,7 @@ what a decision read is known before it reads. Every table that is looked at is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -81,11 +81,17 @@ class Snapshot:
             raise ToolFailed(f"{table}: more than one row has {told}", hint="name the whole key")
         return found[0] if found else None
 
+    @property
+    def versions(self) -> Versions:
+        """What it holds, whether it was looked at or not."""
+        return Versions(read=tuple(sorted(self._versions.values())))
+
     def rows(self, table: str, where: Mapping[str, Any], *, limit: int, order: str = "") -> list[dict[str, Any]]:
-        """Rows with these values as plain JSON: moments and days as ISO texts, decimals as texts that keep their digits."""
+        """Rows with these values as plain JSON: moments and days as ISO texts, decimals as texts that keep their digits. `order` names
+        columns, one with a minus before it from its end."""
         view = self._view(table)
         conditions = " AND ".join(f"{_quoted(name)} = ?" for name in where) or "true"
-        ordered = f" ORDER BY {_quoted(order)}" if order else ""
+        ordered = f" ORDER BY {', '.join(map(_ordered, order.split(', ')))}" if order else ""
         with self._cursor() as cursor:
             try:
                 cursor.execute(f"SELECT * FROM {view} WHERE {conditions}{ordered} LIMIT {int(limit)}", list(where.values()))
@@ -97,6 +103,15 @@ class Snapshot:
             for look in _looks.get():
                 look.synthetic = True
         return found
+
+    def holds(self, table: str, column: str, values: Collection[str]) -> set[str]:
+        """Which of these values stand in a column; none where the snapshot has no such table yet."""
+        if table not in self._versions or not values:
+            return set()
+        view = self._view(table)
+        with self._cursor() as cursor:
+            cursor.execute(f"SELECT DISTINCT {_quoted(column)} FROM {view} WHERE {_quoted(column)} IN (SELECT unnest(?))", [list(values)])
+            return {str(value) for (value,) in cursor.fetchall()}
 
     def close(self) -> None:
         """Give back DuckDB's memory."""
@@ -149,6 +164,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex().upper()
     return value
+
+
+def _ordered(name: str) -> str:
+    return f"{_quoted(name[1:])} DESC" if name.startswith("-") else _quoted(name)
 
 
 def _quoted(name: str) -> str:

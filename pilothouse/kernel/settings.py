@@ -186,7 +186,11 @@ class DriftSettings(_Section):
 class PrincipalSettings(_Section):
     """Somebody who may approve what agents propose."""
 
-    role: str = Field(min_length=1, description="what somebody is, such as credit_manager; proposals name the roles that may approve them")
+    role: str = Field(
+        min_length=1,
+        description="what somebody is, such as credit_manager; proposals name the roles that may approve them. `admin` may approve in place"
+        " of any role, and issues tokens",
+    )
     limit: Decimal | None = Field(None, ge=0, description="up to which amount; any where it is not set")
 
 
@@ -234,12 +238,35 @@ class GatewaySettings(_Section):
     )
 
 
-class AgentSettings(_Section):
-    """How an agent decides here."""
+class BrainSettings(_Section):
+    """How one agent decides here."""
 
     brain: Literal["policy", "language"] = Field("policy", description="what decides: its decision tree, or a language model")
     models: tuple[str, ...] = Field((), description="which of [language_models] may decide for it; the gateway chooses among them")
     judge: str = Field("", description="which of [language_models] reads its reasons in `pilothouse eval`; none reads them without one")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _listed_in_a_variable(cls, models: Any) -> Any:
+        """In the environment a list is a text."""
+        return tuple(each.strip(' "') for each in models.strip("[]").split(",") if each.strip()) if isinstance(models, str) else models
+
+
+class AgentSettings(_Section):
+    """When agents decide on what happens, and under each one's name (`[agents.credit_desk]`) how."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, BrainSettings]
+
+    every: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="how often is looked whether something happened")
+    patience: timedelta = Field(
+        timedelta(days=1), gt=timedelta(0), description="how long an event waits for what it is about to come into the tables"
+    )
+
+    @property
+    def brains(self) -> dict[str, BrainSettings]:
+        """What is set for single agents, by name."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class RetentionSettings(_Section):
@@ -272,12 +299,12 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     drift: DriftSettings = DriftSettings()
+    agents: AgentSettings = AgentSettings()
     principals: dict[str, PrincipalSettings] = Field(default_factory=dict)
     approvals: ApprovalSettings = ApprovalSettings()
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     language_models: dict[str, LanguageModelSettings] = Field(default_factory=dict)
     gateway: GatewaySettings = GatewaySettings()
-    agents: dict[str, AgentSettings] = Field(default_factory=dict)
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("sources")
@@ -370,7 +397,7 @@ def _is_secret(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
 
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would be ignored by pydantic-settings, which looks only for names it knows."""
-    known = {name.upper() for name in Settings.model_fields} | {"CONFIG"}
+    known = {name.upper() for name in Settings.model_fields} | {"CONFIG", "TOKEN"}  # those two are no settings
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).split("__")[0] not in known:
             names = ", ".join(PREFIX + name for name in sorted(known))

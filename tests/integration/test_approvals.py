@@ -279,19 +279,19 @@ def test_two_executors_write_once(propose: Propose, proposals: Proposals, execut
 
 def test_a_token_proves_who_somebody_is(database: Database) -> None:
     people = Principals(database, {"ada": PrincipalSettings(role="credit_manager", limit=Decimal(5))})
-    token = people.issue("ada")
+    token = people.issue("ada", "eve")
     assert people.by_token(token) == Principal("ada", "credit_manager", Decimal(5))
     with database.reading() as connection:
         assert token.encode() not in (connection.scalar(sa.text("SELECT token_hash FROM pilothouse.principals")) or b"")
-    newer = people.issue("ada")
+    newer = people.issue("ada", "eve")
     for void in (token, "guessed", ""):
         with pytest.raises(AccessDenied, match="nobody's"):
             people.by_token(void)
-    assert people.revoke("ada")
+    assert people.revoke("ada", "eve")
     with pytest.raises(AccessDenied, match="nobody's"):
         people.by_token(newer)
     with pytest.raises(AccessDenied, match="no principal 'eve'"):
-        people.issue("eve")
+        people.issue("eve", "eve")
 
 
 VICTIM = """

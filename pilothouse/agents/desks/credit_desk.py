@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import BaseModel, Field
 
 from models.trees import find_tree
-from pilothouse.agents.agent import Agent, Request
+from pilothouse.agents.agent import Agent, Backlog, Request
 from pilothouse.agents.brains.language import Wording
 from pilothouse.agents.policy import Facts, Policy, confidence
+from pilothouse.agents.proposed import Proposed
 from pilothouse.agents.tools import Calls
 from pilothouse.agents.toolset.firms import GROUP, OPEN_CASES, OWNERS
 from pilothouse.agents.toolset.orders import FEATURES, FEATURES_OF_ORDER, ORDER, RISK, RISK_OF_ORDER
@@ -27,15 +28,6 @@ Hold what nobody should deliver before somebody has looked, such as a firm that 
 Ask for prepayment where the risk is real and the customer can be kept. What is not known is a reason for care, not for refusal."""
 Action = Literal["release", "prepayment", "hold"]
 _CENT: Final = Decimal("0.01")
-
-
-class Proposed(BaseModel):
-    """A write that a person may approve."""
-
-    target: str
-    record: str
-    identity: dict[str, str]
-    values: dict[str, str]
 
 
 class CreditDecision(BaseModel):
@@ -90,7 +82,11 @@ def _gather(request: Request, calls: Calls) -> Facts:
 def _tell(decision: Decision, facts: Facts, request: Request) -> Mapping[str, Any]:
     sure, other = confidence(decision, facts)
     judged = {"action": decision.action, "reasons": _reasons(decision, facts), "confidence": sure, "otherwise": other}
-    return judged | {"terms": dict(decision.terms), "path": decision.as_json()["path"]} | _facts_of(decision.action, facts, request)
+    return (
+        judged
+        | {"terms": dict(decision.terms), "path": decision.as_json()["path"]}
+        | _facts_of(decision.action, decision.reason, facts, request)
+    )
 
 
 def _put(judged: Judgement, facts: Facts, request: Request) -> Mapping[str, Any]:
@@ -99,10 +95,10 @@ def _put(judged: Judgement, facts: Facts, request: Request) -> Mapping[str, Any]
         None if judged.other_action is None else {"action": judged.other_action, "changes": [], "words": judged.what_would_change_it}
     )
     said = {"action": judged.action, "reasons": judged.reasons, "confidence": judged.confidence, "otherwise": other}
-    return said | {"terms": {}, "path": []} | _facts_of(judged.action, facts, request)
+    return said | {"terms": {}, "path": []} | _facts_of(judged.action, judged.reasons[0], facts, request)
 
 
-def _facts_of(action: str, facts: Facts, request: Request) -> dict[str, Any]:
+def _facts_of(action: str, reason: str, facts: Facts, request: Request) -> dict[str, Any]:
     """What a decision holds whichever way it was come to."""
     order, risk = facts["order"], facts["risk"]
     amount = None if order["net_amount_eur"] is None else Decimal(order["net_amount_eur"])
@@ -114,7 +110,7 @@ def _facts_of(action: str, facts: Facts, request: Request) -> dict[str, Any]:
         "firm_id": order["firm_id"],
         "open_cases": len(facts["cases"]),
         "owners": [owner["owner_firm_id"] for owner in facts["owners"]],
-        "proposal": _proposal(action, order, request),
+        "proposal": _proposal(action, reason, order, amount, request),
     }
 
 
@@ -141,13 +137,21 @@ def _shown(value: Any) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _proposal(action: str, order: Mapping[str, Any], request: Request) -> dict[str, Any] | None:
+def _proposal(action: str, reason: str, order: Mapping[str, Any], amount: Decimal | None, request: Request) -> dict[str, Any] | None:
     """The delivery block that keeps an order back, unless it is there or there is nothing left to keep back."""
     block = BLOCKS.get(action)
     if block is None or order["delivery_block"] == block or order["is_complete"] or order["is_rejected"]:
         return None
     source, record, order_id = request.subject.split("/")
-    return {"target": source, "record": record, "identity": {"SalesOrder": order_id}, "values": {"DeliveryBlockReason": block}}
+    return {
+        "target": source,
+        "record": record,
+        "identity": {"SalesOrder": order_id},
+        "values": {"DeliveryBlockReason": block},
+        "seen": {"DeliveryBlockReason": order["delivery_block"] or ""},
+        "amount": amount,
+        "reason": reason,
+    }
 
 
 CREDIT_DESK: Final = Agent(
@@ -161,5 +165,7 @@ CREDIT_DESK: Final = Agent(
     brain=Policy(find_tree("credit_release"), _gather, _tell),
     tables=("marts/fct_order", "marts/fct_case", "marts/fct_ownership", FEATURES, "graph/firm_measures", RISK),
     wakes_on=("order.created",),
+    awaits={"marts/fct_order": "order_id", FEATURES: "order_id"},
+    backlog=Backlog(table="marts/fct_order", key="order_id", where={"is_complete": False, "is_rejected": False}, newest="ordered_on"),
     wording=Wording(Judgement, _gather, _put),
 )

@@ -116,6 +116,7 @@ proposals = sa.Table(
     sa.Column("proposed_by", sa.Text, nullable=False),
     sa.Column("target", sa.Text, nullable=False, comment="the source it is written to"),
     sa.Column("action", pg.JSON, nullable=False, comment="as it stands now, edits included"),
+    sa.Column("seen", pg.JSON, nullable=True, comment="the fields as they were when it was decided"),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("amount", sa.Numeric, nullable=False),
     sa.Column("roles", pg.ARRAY(sa.Text), nullable=False),
@@ -147,6 +148,37 @@ remarks = sa.Table(
     _moment("at"),
     sa.ForeignKeyConstraint(["proposal"], ["pilothouse.proposals.id"], name="remarks_proposal_fkey"),
     comment="what people said of proposals",
+)
+
+agent_versions = sa.Table(
+    "agent_versions",
+    metadata,
+    sa.Column("version", sa.LargeBinary, primary_key=True, comment="SHA-256 of its definition, which is the blob of that digest"),
+    sa.Column("agent", sa.Text, primary_key=True),
+    _moment("first_ran_at"),
+    sa.ForeignKeyConstraint(["version"], ["pilothouse.capsule_blobs.digest"], name="agent_versions_version_fkey"),
+    comment="every version of an agent that ever decided",
+)
+
+agent_inbox = sa.Table(
+    "agent_inbox",
+    metadata,
+    sa.Column("agent", sa.Text, primary_key=True),
+    sa.Column("occasion", sa.Text, primary_key=True, comment="the id of an event, or what was found by looking: decided once"),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("event", pg.JSON, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="waiting", comment="waiting, decided, covered or undecidable"),
+    sa.Column("said", sa.Text, nullable=False, server_default="", comment="why it waits, or why it is not decided, for people"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0", comment="runs that came to no decision"),
+    sa.Column("decision", sa.LargeBinary, nullable=True),
+    _moment("happened_at", default=False),
+    _moment("noted_at"),
+    _moment("settled_at", default=False, nullable=True),
+    sa.ForeignKeyConstraint(["decision"], ["pilothouse.capsules.digest"], name="agent_inbox_decision_fkey"),
+    sa.Index("agent_inbox_decision", "decision"),
+    sa.Index("agent_inbox_state", "agent", "state"),
+    sa.Index("agent_inbox_subject", "agent", "subject"),
+    comment="what agents are to decide on, each occasion once, and what became of it",
 )
 
 model_answers = sa.Table(
