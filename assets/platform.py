@@ -3,6 +3,7 @@ and imported then: Dagster loads this module for its declarations alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from pilothouse.agents.brains.gateway import Gateway
     from pilothouse.agents.capsules import Ledger
     from pilothouse.agents.deciding import Deciding
+    from pilothouse.agents.trials.case import Case
+    from pilothouse.agents.trials.judging import Judge
+    from pilothouse.agents.trials.standing import Standings
     from pilothouse.approvals.executor import Executor
     from pilothouse.approvals.principals import Principals
     from pilothouse.approvals.proposals import Proposals
@@ -227,6 +231,51 @@ class Platform:
                 found[name] = speaking(found[name], given.models, self.gateway)
         return found
 
+    def in_force(self, name: str) -> Agent:
+        """The version of an agent that decides: today's, unless it was tried and found worse than another."""
+        agent = self.agent(name)
+        given = self.settings.agents.brains.get(name)
+        return self._asking(self.standings.in_force(agent, only_tried=given is not None and given.tried))
+
+    def rival(self, name: str) -> Agent | None:
+        """The version that today's must not be worse than; None where there is no other."""
+        rival = self.standings.rival(self.agent(name))
+        return None if rival is None else self._asking(rival)
+
+    def _asking(self, agent: Agent) -> Agent:
+        """An earlier version that a language model decides for asks through the gateway of today."""
+        from pilothouse.agents.brains.language import LanguageModel
+
+        if isinstance(agent.brain, LanguageModel) and agent.brain.gateway is None:
+            return replace(agent, brain=replace(agent.brain, gateway=self.gateway))
+        return agent
+
+    @cached_property
+    def standings(self) -> Standings:
+        """Which versions of agents stood up to their trials."""
+        from pilothouse.agents.trials.standing import Standings
+
+        return Standings(self.database)
+
+    def cases(self, name: str) -> list[Case]:
+        """What an agent is tried by: the cases that come with it, and those that people made of its decisions."""
+        from pilothouse.agents.trials.feedback import spoken_cases
+        from pilothouse.agents.trials.shipped import shipped_cases
+
+        agent = self.agent(name)
+        return [*(shipped_cases(agent.trials.cases) if agent.trials else []), *spoken_cases(self.ledger, agent)]
+
+    def judge(self, name: str) -> Judge | None:
+        """Who reads an agent's reasons; None where nobody is set."""
+        from pilothouse.agents.budget import Budget
+        from pilothouse.agents.trials.judging import Judge
+
+        given = self.settings.agents.brains.get(name)
+        if given is None or not given.judge:
+            return None
+        self.gateway.speaker(given.judge)
+        return Judge(self.gateway, given.judge, Budget())
+
     @cached_property
     def gateway(self) -> Gateway:
         """What asks language models."""
@@ -248,7 +297,7 @@ class Platform:
         from pilothouse.approvals.proposing import proposing
 
         return Deciding(
-            self.agent(name),
+            self.in_force(name),
             lake=self.lake,
             database=self.database,
             ledger=self.ledger,

@@ -24,6 +24,7 @@ from pilothouse.agents.tools import Calls, Tool
 
 if TYPE_CHECKING:
     from pilothouse.agents.brains.language import Wording
+    from pilothouse.agents.trials.property import Trials
 
 FOUND: Final = "subject.found"  # what a request says happened where no event woke the agent: it looked, and found it open
 CODE = ("pilothouse.agents", "models.trees")  # what a decision is made by, beside what its agent declares
@@ -94,6 +95,7 @@ class Agent:
     backlog: Backlog | None = None
     approvers: tuple[str, ...] = ("credit_manager",)  # roles that may approve what it proposes
     wording: Wording | None = None  # how a language model decides for it; without one, it says all of the output
+    trials: Trials | None = None  # what a version must stand up to
     owner: str = "team:credit"
 
     def definition(self) -> dict[str, Any]:

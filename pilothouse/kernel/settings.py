@@ -243,6 +243,7 @@ class BrainSettings(_Section):
 
     brain: Literal["policy", "language"] = Field("policy", description="what decides: its decision tree, or a language model")
     models: tuple[str, ...] = Field((), description="which of [language_models] may decide for it; the gateway chooses among them")
+    tried: bool = Field(default=False, description="whether only a version decides that `pilothouse eval` has tried")
     judge: str = Field("", description="which of [language_models] reads its reasons in `pilothouse eval`; none reads them without one")
 
     @field_validator("models", mode="before")

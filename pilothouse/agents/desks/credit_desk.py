@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, Field
@@ -16,6 +17,7 @@ from pilothouse.agents.proposed import Proposed
 from pilothouse.agents.tools import Calls
 from pilothouse.agents.toolset.firms import GROUP, OPEN_CASES, OWNERS
 from pilothouse.agents.toolset.orders import FEATURES, FEATURES_OF_ORDER, ORDER, RISK, RISK_OF_ORDER
+from pilothouse.agents.trials.property import Trials, figures_from, never_milder, proposes_only
 
 if TYPE_CHECKING:
     from models.trees import Decision
@@ -168,4 +170,12 @@ CREDIT_DESK: Final = Agent(
     awaits={"marts/fct_order": "order_id", FEATURES: "order_id"},
     backlog=Backlog(table="marts/fct_order", key="order_id", where={"is_complete": False, "is_rejected": False}, newest="ordered_on"),
     wording=Wording(Judgement, _gather, _put),
+    trials=Trials(
+        cases=Path(__file__).with_name("credit_desk.cases.yaml"),
+        properties=(
+            never_milder("late_payment_risk", "probability", (0.02, 0.15, 0.3, 0.5, 0.7, 0.95), ("release", "prepayment", "hold")),
+            proposes_only({action: {"DeliveryBlockReason": block} for action, block in BLOCKS.items()}),
+            figures_from("order", {"amount_eur": "net_amount_eur", "firm_id": "firm_id"}),
+        ),
+    ),
 )
