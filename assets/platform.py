@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from connectors.target import Target
     from graph.kinds import Ontology
     from graph.store import Graph
+    from models.tracking import Tracking
     from models.training import Trainer
     from pilothouse.agents.agent import Agent
     from pilothouse.agents.brains.gateway import Gateway
+    from pilothouse.agents.brains.records import Records
     from pilothouse.agents.capsules import Ledger
     from pilothouse.agents.deciding import Deciding
     from pilothouse.agents.trials.case import Case
@@ -203,18 +205,22 @@ class Platform:
         return self.models[name]
 
     @cached_property
-    def trainer(self) -> Trainer:
-        """What trains them, and keeps their versions in MLflow."""
+    def tracking(self) -> Tracking:
+        """MLflow."""
         from models.tracking import Tracking, artifact_folder
-        from models.training import Trainer
 
         mlflow = self.settings.mlflow
         if mlflow.url is not None:
             conceal([mlflow.url.get_secret_value()])
-            tracking = Tracking(mlflow.url.get_secret_value())
-        else:
-            tracking = Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
-        return Trainer(self.lake, tracking, keep=mlflow.keep, pins=self.pins)
+            return Tracking(mlflow.url.get_secret_value())
+        return Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """What trains models, and keeps their versions in MLflow."""
+        from models.training import Trainer
+
+        return Trainer(self.lake, self.tracking, keep=self.settings.mlflow.keep, pins=self.pins)
 
     @cached_property
     def agents(self) -> dict[str, Agent]:
@@ -275,6 +281,13 @@ class Platform:
             return None
         self.gateway.speaker(given.judge)
         return Judge(self.gateway, given.judge, Budget())
+
+    @cached_property
+    def records(self) -> Records:
+        """What MLflow shows of language models' decisions."""
+        from pilothouse.agents.brains.records import Records
+
+        return Records(self.database, self.ledger, self.tracking)
 
     @cached_property
     def gateway(self) -> Gateway:

@@ -78,7 +78,7 @@ def evaluate(
         cases, judge = platform.cases(name), platform.judge(name)
         report = tried(candidate, cases, judge=judge)
         standing = None if rival is None else tried(rival, cases, judge=judge)
-        objections = report.objections(standing)
+        objections = [*report.objections(standing), *report.regressions(platform.standings.last_good(name) if tree is None else None)]
         if tree is None:
             said = {"objections": objections, "against": None if standing is None else standing.version}
             platform.standings.keep(agent, report, WORSE if objections else GOOD, said)
@@ -109,8 +109,8 @@ def gateway(json_output: Json = False) -> None:  # noqa: FBT002 - typer
                 "model": name,
                 "server": f"{given.provider} ({settings.providers[given.provider].kind})",
                 "name there": given.name,
-                "a million sent": platform.gateway.speaker(name).prices[0] * 1_000_000,
-                "answered": platform.gateway.speaker(name).prices[1] * 1_000_000,
+                "a million sent": f"{platform.gateway.speaker(name).prices[0] * 1_000_000:.2f}",
+                "answered": f"{platform.gateway.speaker(name).prices[1] * 1_000_000:.2f}",
                 "decides for": ", ".join(deciding[name]),
                 "now": said[name] or "answers",
             }
@@ -144,7 +144,7 @@ def _print(report: Report, standing: Report | None, objections: list[str], *, ev
             "case": each["case"],
             "wanted": each["wanted"],
             "decided": each["decided"] or each["failed"],
-            "": "[green]right[/]" if each["passed"] else "[red]wrong[/]",
+            "is": "right" if each["passed"] else "wrong",
             **({"judged": each["judged"]} if report.judged else {}),
             "because": each["because"],
         }

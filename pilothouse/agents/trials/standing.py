@@ -6,6 +6,7 @@ prompt and models, with today's code. Where `[agents.<name>] tried = true` is se
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 
 from pilothouse.agents.agent import Agent
+from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.agents.registry import Registry
 from pilothouse.agents.trials.trying import Report
 from pilothouse.kernel.database import Database
@@ -36,6 +38,11 @@ class Standing:
     report: Mapping[str, Any]
 
 
+def essence(definition: Mapping[str, Any]) -> bytes:
+    """What a version is but for the code that runs it."""
+    return hashlib.sha256(canonical({name: value for name, value in definition.items() if name != "code"})).digest()
+
+
 class Standings:
     """The trials that one operational database knows of."""
 
@@ -47,6 +54,7 @@ class Standings:
         row = {
             "agent": agent.name,
             "version": bytes.fromhex(report.version),
+            "essence": essence(agent.definition()),
             "definition": agent.definition(),
             "verdict": verdict,
             "score": report.score,
@@ -55,9 +63,9 @@ class Standings:
         with self._database.begin() as connection:
             connection.execute(sa.insert(evaluations), [row])
 
-    def of(self, agent: str, version: str) -> Standing | None:
-        """The last trial of a version."""
-        return self._last(evaluations.c.agent == agent, evaluations.c.version == bytes.fromhex(version))
+    def of(self, agent: Agent) -> Standing | None:
+        """The last trial of a version, whatever code it was tried with: an upgrade makes no bad tree or prompt a good one."""
+        return self._last(evaluations.c.agent == agent.name, evaluations.c.essence == essence(agent.definition()))
 
     def last_good(self, agent: str) -> Standing | None:
         """The last trial that a version of an agent passed."""
@@ -65,7 +73,7 @@ class Standings:
 
     def in_force(self, agent: Agent, *, only_tried: bool = False) -> Agent:
         """The version that decides."""
-        today = self.of(agent.name, agent.version())
+        today = self.of(agent)
         if today is None and not only_tried:
             return agent
         if today is not None and today.verdict == GOOD:
@@ -79,10 +87,9 @@ class Standings:
     def rival(self, agent: Agent) -> Agent | None:
         """The version that one which is tried must not be worse than: the last good one, else the last that decided."""
         good = self.last_good(agent.name)
-        if good is not None and good.version != agent.version():
-            return agent.as_defined(good.definition)
-        ran = [each for each in Registry(self._database).versions(agent.name) if each.version != agent.version()]
-        return agent.as_defined(ran[0].definition) if ran and good is None else None
+        definitions = [good.definition] if good is not None else [each.definition for each in Registry(self._database).versions(agent.name)]
+        earlier = (agent.as_defined(definition) for definition in definitions)
+        return next((each for each in earlier if essence(each.definition()) != essence(agent.definition())), None)
 
     def _last(self, *conditions: sa.ColumnElement[bool]) -> Standing | None:
         query = sa.select(evaluations).where(*conditions).order_by(evaluations.c.id.desc()).limit(1)

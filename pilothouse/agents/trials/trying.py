@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -15,6 +15,9 @@ from pilothouse.agents.trials.case import Case, Decided, decided_on
 from pilothouse.agents.trials.judging import Judge, Judged
 from pilothouse.agents.trials.property import EVERYWHERE, Property
 from pilothouse.kernel.errors import AgentError, ModelUnavailable
+
+if TYPE_CHECKING:
+    from pilothouse.agents.trials.standing import Standing
 
 _DEAR_CASES: Final = 3  # on how many cases a language model is tried by properties that change them
 _TOLERANCE: Final = 0.25  # by which a judge's mean may differ between versions that are equally good
@@ -65,6 +68,14 @@ class Report:
         if standing is not None and self.mean is not None and standing.mean is not None and self.mean < standing.mean - _TOLERANCE:
             told.append(f"its reasons are judged {self.mean:.1f} of 5, and not {standing.mean:.1f}")
         return told
+
+    def regressions(self, kept: Standing | None) -> list[str]:
+        """What was right when a version was last found good. It shows what changed code does: the code of then cannot be run any more."""
+        if kept is None:
+            return []
+        then = {(each["case"], each["wanted"]) for each in kept.report["cases"] if each["passed"]}
+        lost = sorted(each.case.name for each in self.decided if not each.passed and (each.case.name, each.case.told()) in then)
+        return [f"it fails what version {kept.version[:12]} decided as people want it: {', '.join(lost)}"] if lost else []
 
     def as_json(self) -> dict[str, Any]:
         """As it is kept and printed."""

@@ -180,6 +180,26 @@ def test_a_version_that_decided_is_the_rival_of_the_first_that_is_tried(database
     assert Standings(database).in_force(LAX).brain.definition() == CREDIT_DESK.brain.definition()
 
 
+def test_a_worse_version_stays_worse_when_only_the_code_changes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    standings = Standings(database)
+    keep(standings, CREDIT_DESK, None)
+    keep(standings, LAX, tried(CREDIT_DESK, CASES))
+    before = LAX.version()
+    monkeypatch.setattr("pilothouse.agents.agent.code_digest", lambda *_: "after an upgrade")
+    assert LAX.version() != before
+    assert standings.in_force(LAX).brain.definition() == CREDIT_DESK.brain.definition()
+
+
+def test_what_was_right_and_is_not_any_more_is_told_also_where_only_code_has_changed(database: Database) -> None:
+    standings = Standings(database)
+    keep(standings, CREDIT_DESK, None)
+    assert standings.rival(CREDIT_DESK) is None
+    good = standings.last_good("credit_desk")
+    assert tried(CREDIT_DESK, CASES).regressions(good) == []
+    (told,) = tried(LAX, CASES).regressions(good)
+    assert "three invoices long overdue" in told
+
+
 def test_reasons_that_convince_less_are_an_objection() -> None:
     report = tried(CREDIT_DESK, CASES[:2])
     names = [case.name for case in CASES[:2]]

@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
         sa.Column("agent", sa.Text, nullable=False),
         sa.Column("version", sa.LargeBinary, nullable=False, comment="of the agent that was evaluated"),
+        sa.Column("essence", sa.LargeBinary, nullable=False, comment="SHA-256 of its definition but for the code"),
         sa.Column("definition", pg.JSON, nullable=False, comment="of that version, so that it can decide again"),
         sa.Column("verdict", sa.Text, nullable=False, comment="in force, or worse"),
         sa.Column("score", sa.Float, nullable=False, comment="the share of cases that it decides as people want it"),
@@ -34,9 +35,17 @@ def upgrade() -> None:
         comment="how versions of agents stood up to their evaluation sets",
     )
     op.create_index("evaluations_agent", "evaluations", ["agent", "id"], schema=SCHEMA)
+    op.create_table(
+        "traced",
+        sa.Column("one", sa.Boolean, primary_key=True, server_default=sa.true()),
+        sa.Column("seq", sa.BigInteger, nullable=False, comment="decisions up to this entry of the ledger are shown in MLflow"),
+        sa.CheckConstraint("one", name="traced_one"),
+        schema=SCHEMA,
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("traced", schema=SCHEMA)
     op.drop_table("evaluations", schema=SCHEMA)
     op.drop_table("model_answers", schema=SCHEMA)
 
