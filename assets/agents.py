@@ -75,7 +75,7 @@ def agent_asset(agent: Agent) -> dg.AssetsDefinition:
                 DECISIONS.tell(agent.name, each)
                 context.log.info(f"{each.occasion.subject}: {each.output.get('action', each.how)} {each.said}".rstrip())
                 came.append(each)
-        return dg.MaterializeResult(metadata=_told(agent, came, read_by(came)))
+        return dg.MaterializeResult(metadata=_told(deciding.agent, came, read_by(came)))
 
     return decide
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from pydantic import BaseModel
@@ -21,6 +21,10 @@ from pydantic import BaseModel
 from pilothouse.agents.budget import Budget
 from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.agents.tools import Calls, Tool
+
+if TYPE_CHECKING:
+    from pilothouse.agents.brains.language import Wording
+    from pilothouse.agents.trials.property import Trials
 
 FOUND: Final = "subject.found"  # what a request says happened where no event woke the agent: it looked, and found it open
 CODE = ("pilothouse.agents", "models.trees")  # what a decision is made by, beside what its agent declares
@@ -90,6 +94,8 @@ class Agent:
     awaits: Mapping[str, str] = field(default_factory=dict)  # tables that must hold a subject before it is decided, by which column
     backlog: Backlog | None = None
     approvers: tuple[str, ...] = ("credit_manager",)  # roles that may approve what it proposes
+    wording: Wording | None = None  # how a language model decides for it; without one, it says all of the output
+    trials: Trials | None = None  # what a version must stand up to
     owner: str = "team:credit"
 
     def definition(self) -> dict[str, Any]:
@@ -119,8 +125,17 @@ class Agent:
             instructions=definition["instructions"],
             permissions=frozenset(definition["permissions"]),
             approvers=tuple(definition.get("approvers", self.approvers)),
-            brain=self.brain.as_defined(definition["brain"]),
+            brain=brain_as_defined(self, definition["brain"]),
         )
+
+
+def brain_as_defined(agent: Agent, definition: Any) -> Brain:
+    """The brain that an earlier definition of an agent names, whichever kind the agent has today."""
+    if "language" not in definition:
+        return agent.brain.as_defined(definition)
+    from pilothouse.agents.brains.language import LanguageModel  # nobody needs it who has no such decision
+
+    return LanguageModel.of(agent, ()).as_defined(definition)
 
 
 def _defined(tool: Tool) -> dict[str, Any]:

@@ -56,8 +56,8 @@ class Run:
         )
 
 
-def run(agent: Agent, request: Request, snapshot: Snapshot) -> Run:
-    """Let an agent decide. An AgentError says why it did not; nothing has happened then."""
+def run(agent: Agent, request: Request, snapshot: Snapshot | None) -> Run:
+    """Let an agent decide, without a snapshot where its tools need none. An AgentError says why it did not; nothing has happened then."""
     account, recorder = Account(agent.budget), Recorder()
     with recording() as versions, looking() as look:
         permitted = Permitted(Toolbox(agent.tools, snapshot), agent.permissions)

@@ -21,6 +21,7 @@ from pilothouse.cli import (
     quarantine,
     running,
     trees,
+    trying,
 )
 from pilothouse.kernel.log import configure
 
@@ -37,6 +38,7 @@ explaining.register(app)
 inspecting.register(app)
 deciding.register(app)
 approving.register(app)
+trying.register(app)
 app.add_typer(firms.app)
 app.add_typer(graph.app)
 connecting.register(graph.app)

@@ -87,7 +87,7 @@ def approve(
     Example: pilothouse approve 3f9a21c07b5e --why "agreed with sales"
     """
     with open_platform() as platform:
-        done = platform.proposals.approve(named, _me(platform), why)
+        done = platform.proposals.approve(named, who(platform), why)
         if wait:
             done = _wait_for(platform, done)
         _tell(done, json_output=json_output)
@@ -104,7 +104,7 @@ def reject(
     Example: pilothouse reject 3f9a21c07b5e --why "they paid this morning"
     """
     with open_platform() as platform:
-        _tell(platform.proposals.reject(named, _me(platform), why), json_output=json_output)
+        _tell(platform.proposals.reject(named, who(platform), why), json_output=json_output)
 
 
 @told_plainly
@@ -126,7 +126,7 @@ def edit(
                 f"proposal {found.id} sets no field '{strange[0]}'",
                 hint=f"it sets {', '.join(found.action.values)}; what else is to be written is another proposal",
             )
-        _tell(platform.proposals.edit(named, _me(platform), changed, why), json_output=json_output)
+        _tell(platform.proposals.edit(named, who(platform), changed, why), json_output=json_output)
 
 
 @told_plainly
@@ -136,7 +136,7 @@ def comment(named: Which, text: Annotated[str, typer.Argument(help="What is to b
     Example: pilothouse comment 3f9a21c07b5e "asked their accountant"
     """
     with open_platform() as platform:
-        platform.proposals.comment(named, _me(platform), text)
+        platform.proposals.comment(named, who(platform), text)
         _tell(platform.proposals.get(named), json_output=json_output)
 
 
@@ -152,7 +152,7 @@ def undo(
     """
     with open_platform() as platform:
         try:
-            done = platform.executor.undo(named, _me(platform), why)
+            done = platform.executor.undo(named, who(platform), why)
         except Conflict as conflict:
             if conflict.differences and not json_output:
                 words = {"field": "field", "before": "as we left it", "ours": "as it would be", "now": "as it is now"}
@@ -192,7 +192,7 @@ def token(
         console.print(f"[dim]{escape(told)}[/]", soft_wrap=True)
 
 
-def _me(platform: Platform) -> Principal:
+def who(platform: Platform) -> Principal:
     """Who gives this command: whoever's token it is."""
     token = _given(platform)
     if token is None:

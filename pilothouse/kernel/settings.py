@@ -201,13 +201,73 @@ class ApprovalSettings(_Section):
     expires: timedelta = Field(timedelta(days=3), gt=timedelta(0), description="how long a proposal can be approved")
 
 
+class ProviderSettings(_Section):
+    """A server of language models."""
+
+    kind: Literal["openai", "anthropic", "mistral", "groq", "ollama", "compatible"] = Field(
+        description="whose dialect it speaks; compatible is any other server that speaks OpenAI's"
+    )
+    url: str = Field("", description="where it is, if not where its maker serves it: of Ollama and compatible servers up to and with /v1")
+    key: SecretStr | None = Field(None, description="of an account there")
+    stream: bool = Field(
+        default=True, description="whether answers are read as they are said; false for a server that cannot call tools so"
+    )
+    timeout: timedelta = Field(timedelta(seconds=30), gt=timedelta(0), description="how long it may take for a whole answer")
+    patience: timedelta = Field(
+        timedelta(milliseconds=700), gt=timedelta(0), description="how long it may show no sign of life before another is asked beside it"
+    )
+
+
+class LanguageModelSettings(_Section):
+    """A language model that agents may be set to decide by."""
+
+    provider: str = Field(description="which of [providers] serves it")
+    name: str = Field(min_length=1, description="as the provider calls it")
+    input_price: Decimal | None = Field(None, ge=0, description="of a million tokens that are sent; without it, what is listed for it")
+    output_price: Decimal | None = Field(None, ge=0, description="of a million tokens that are answered; without it, what is listed for it")
+    answer_tokens: int = Field(2_000, ge=50, description="how long an answer may be")
+    temperature: float | None = Field(None, ge=0, le=2, description="how freely it chooses its words; not sent where it is not set")
+
+
+class GatewaySettings(_Section):
+    """How language models are asked."""
+
+    route: Literal["cheapest", "declared"] = Field("cheapest", description="who is asked first of those that are well")
+    keep: timedelta = Field(
+        timedelta(days=14), ge=timedelta(0), description="how long an answer serves the same question over the same data"
+    )
+
+
+class BrainSettings(_Section):
+    """How one agent decides here."""
+
+    brain: Literal["policy", "language"] = Field("policy", description="what decides: its decision tree, or a language model")
+    models: tuple[str, ...] = Field((), description="which of [language_models] may decide for it; the gateway chooses among them")
+    tried: bool = Field(default=False, description="whether only a version decides that `pilothouse eval` has tried")
+    judge: str = Field("", description="which of [language_models] reads its reasons in `pilothouse eval`; none reads them without one")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _listed_in_a_variable(cls, models: Any) -> Any:
+        """In the environment a list is a text."""
+        return tuple(each.strip(' "') for each in models.strip("[]").split(",") if each.strip()) if isinstance(models, str) else models
+
+
 class AgentSettings(_Section):
-    """When agents decide on what happens."""
+    """When agents decide on what happens, and under each one's name (`[agents.credit_desk]`) how."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, BrainSettings]
 
     every: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="how often is looked whether something happened")
     patience: timedelta = Field(
         timedelta(days=1), gt=timedelta(0), description="how long an event waits for what it is about to come into the tables"
     )
+
+    @property
+    def brains(self) -> dict[str, BrainSettings]:
+        """What is set for single agents, by name."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class RetentionSettings(_Section):
@@ -243,6 +303,9 @@ class Settings(BaseSettings):
     agents: AgentSettings = AgentSettings()
     principals: dict[str, PrincipalSettings] = Field(default_factory=dict)
     approvals: ApprovalSettings = ApprovalSettings()
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    language_models: dict[str, LanguageModelSettings] = Field(default_factory=dict)
+    gateway: GatewaySettings = GatewaySettings()
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("sources")

@@ -96,6 +96,10 @@ class Ledger:
         ]
         return self._read(sa.and_(sa.true(), *conditions), most=most, newest=True)
 
+    def after(self, seq: int, *, kind: Kind, most: int) -> list[Capsule]:
+        """The next entries of a kind after one, the oldest first: for whoever follows the chain."""
+        return list(self._read(sa.and_(capsules.c.seq > seq, capsules.c.kind == kind), most=most))
+
     def blob(self, named: Digest) -> bytes:
         """A content by its digest; AgentError where it is missing or is no longer what was stored."""
         with self._database.reading() as connection:

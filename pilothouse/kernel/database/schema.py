@@ -180,3 +180,37 @@ agent_inbox = sa.Table(
     sa.Index("agent_inbox_subject", "agent", "subject"),
     comment="what agents are to decide on, each occasion once, and what became of it",
 )
+
+model_answers = sa.Table(
+    "model_answers",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True, comment="SHA-256 of the question, the models and the data's versions"),
+    sa.Column("answer", pg.JSON, nullable=False),
+    _moment("at"),
+    sa.Index("model_answers_at", "at"),
+    comment="what language models answered, for the same question over the same data",
+)
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("version", sa.LargeBinary, nullable=False, comment="of the agent that was evaluated"),
+    sa.Column("essence", sa.LargeBinary, nullable=False, comment="SHA-256 of its definition but for the code"),
+    sa.Column("definition", pg.JSON, nullable=False, comment="of that version, so that it can decide again"),
+    sa.Column("verdict", sa.Text, nullable=False, comment="in force, or worse"),
+    sa.Column("score", sa.Float, nullable=False, comment="the share of cases that it decides as people want it"),
+    sa.Column("report", pg.JSON, nullable=False),
+    _moment("at"),
+    sa.Index("evaluations_agent", "agent", "id"),
+    comment="how versions of agents stood up to their evaluation sets",
+)
+
+traced = sa.Table(
+    "traced",
+    metadata,
+    sa.Column("one", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("seq", sa.BigInteger, nullable=False, comment="decisions up to this entry of the ledger are shown in MLflow"),
+    sa.CheckConstraint("one", name="traced_one"),
+)
