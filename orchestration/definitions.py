@@ -14,12 +14,14 @@ from assets.data_docs import data_docs_asset
 from assets.graph import graph_assets
 from assets.ingest import ingest_asset
 from assets.models import model_assets
+from assets.outcomes import outcomes_asset
 from assets.platform import Platform
 from assets.resource import PlatformResource
 from assets.tables import said_spec, table_assets, view_specs
 from orchestration.analytics import analytics_job, analytics_sensor
 from orchestration.graph import graph_job, graph_sensor
 from orchestration.models import model_jobs, model_sensors
+from orchestration.outcomes import outcomes_job, outcomes_sensor
 from orchestration.schedules import data_docs_schedule, sync_job, sync_schedule
 from orchestration.sensors import announce_pending
 from orchestration.tables import build_job, build_sensor
@@ -40,6 +42,7 @@ def build(platform: Platform) -> dg.Definitions:
     measure_graph = analytics_job(analytics)
     models = list(platform.models.values())
     train, score = model_jobs(models)
+    settle = outcomes_job()
     return dg.Definitions(
         assets=[
             *assets,
@@ -49,10 +52,11 @@ def build(platform: Platform) -> dg.Definitions:
             analytics,
             graph,
             *(asset for model in models for asset in model_assets(model)),
+            outcomes_asset,
             data_docs_asset([asset.key for asset in assets]),
             upkeep_asset,
         ],
-        jobs=[*jobs, build, measure_graph, load_graph, train, score, upkeep_job],
+        jobs=[*jobs, build, measure_graph, load_graph, train, score, settle, upkeep_job],
         schedules=[*(sync_schedule(source, job) for source, job in zip(sources, jobs, strict=True)), data_docs_schedule, upkeep_schedule],
         sensors=[
             announce_pending,
@@ -60,6 +64,7 @@ def build(platform: Platform) -> dg.Definitions:
             analytics_sensor(platform, measure_graph),
             graph_sensor(platform, load_graph),
             *model_sensors(platform, train, score),
+            outcomes_sensor(platform, settle),
         ],
         resources={"platform": PlatformResource()},
         # One process a run: a process a step costs 36 s where the run takes one.

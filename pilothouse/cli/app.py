@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from pilothouse import __version__
-from pilothouse.cli import building, connecting, explaining, firms, graph, inspecting, measuring, models, quarantine, running, trees
+from pilothouse.cli import (
+    building,
+    connecting,
+    explaining,
+    firms,
+    graph,
+    hindsight,
+    inspecting,
+    measuring,
+    models,
+    quarantine,
+    running,
+    trees,
+)
 from pilothouse.kernel.log import configure
 
 app = typer.Typer(
@@ -21,6 +34,7 @@ running.register(app)
 building.register(app)
 explaining.register(app)
 inspecting.register(app)
+hindsight.register(app)
 app.add_typer(firms.app)
 app.add_typer(graph.app)
 connecting.register(graph.app)
