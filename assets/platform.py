@@ -10,8 +10,8 @@ from pydantic import SecretStr, ValidationError
 
 from connectors.connector import Connector, ConnectorKind
 from models.model import Model
+from pilothouse.kernel.concealing import conceal
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.log import conceal
 from pilothouse.kernel.registry import discover
 from pilothouse.kernel.settings import PREFIX, Settings, SourceSettings, config_error
 from pilothouse.kernel.streams import Stream
@@ -190,7 +190,7 @@ class Platform:
     @cached_property
     def models(self) -> dict[str, Model]:
         """Every declared model by name."""
-        return discover("models", Model)
+        return discover("models.declared", Model)
 
     def model(self, name: str) -> Model:
         """One model; ConfigError where none has that name."""

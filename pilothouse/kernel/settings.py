@@ -24,8 +24,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pilothouse.kernel.concealing import sounds_secret
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.log import sounds_secret
 
 FILE = "pilothouse.toml"
 PREFIX = "PILOTHOUSE_"
