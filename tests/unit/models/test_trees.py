@@ -375,15 +375,15 @@ def pilothouse(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_commands_show_decide_and_take_a_table_out_and_in(tmp_path: Path) -> None:
-    words = "-v risk.probability=0.3 -v placed_eur=70000 -v invoices_late_and_open=0 -v overdue_eur=0 -v orders_before=10 --others-missing"
+    words = "-v risk.probability=0.3 -v placed_eur=70000 -v invoices_late_and_open=0 -v orders_before=10 --others-missing"
     decided = pilothouse("decide", "credit_release", *words.split(), "--json")
     told = json.loads(decided.stdout)
-    assert (told["action"], told["nearest"]["changes"][0]["instead"]) == ("prepayment", 50000)
+    assert (told["action"], told["nearest"]["changes"][0]["instead"]) == ("prepayment", 0.129)
     assert pilothouse("export", "credit_release", "--out", str(tmp_path / "credit_release.dmn")).returncode == 0
     back = pilothouse("import", str(tmp_path / "credit_release.dmn"), "--facts", "order", "--out", str(tmp_path / "credit_release.yaml"))
     assert back.returncode == 0, back.stderr
     asked_again = pilothouse("decide", str(tmp_path / "credit_release.yaml"), *words.split())
-    assert "prepayment, share 0.3: The order is large for its risk" in asked_again.stdout
+    assert "prepayment, share 0.5: A late payment is possible" in asked_again.stdout
     refused = pilothouse("decide", "credit_release", "-v", "placed_eur=much")
     assert refused.returncode == 1
     assert "placed_eur is 'much', and not a number" in refused.stderr
