@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from datetime import date, datetime
@@ -219,6 +220,20 @@ def test_a_decision_notes_its_tree_in_the_version_vector() -> None:
         tree().decide(ROW)
         tree().decide_frame(pl.DataFrame([ROW]))
     assert recorder.versions().read == (Pinned("policy", "small", tree().version),)
+
+
+def test_a_tree_from_its_canonical_writing_says_the_same_in_the_same_words() -> None:
+    """Old decisions are made again by the tree that they kept, and compared byte for byte. There, names stand in another order."""
+    facts, chance = {"random": Facts("random", "", FACTS)}, random.Random(7)
+    text = """{name: random, facts: random, start: first, changeable: {amount: {}, count: {}}, nodes: {
+        first: {cases: [{when: {since: {above: 2026-01-02}, amount: {above: 1}}, then: second}], otherwise: yes_},
+        second: {cases: [{when: [{grade: A, city: Bonn}, {new: true, count: {above: 1}}], then: no_}], otherwise: maybe}},
+        leaves: {yes_: {action: go, reason: r}, no_: {action: stop, reason: r}, maybe: {action: wait, reason: r}}}"""
+    first = tree_from(text, facts)
+    again = tree_from(first.document.canonical(), facts)
+    for row in chance.sample(list(rows(list(first.inputs))), 400):
+        assert again.decide(row).as_json() == first.decide(row).as_json()
+        assert again.nearest(row) == first.nearest(row)
 
 
 def test_the_nearest_other_decision_is_told_with_what_would_have_to_change() -> None:
