@@ -48,6 +48,13 @@ def looking() -> Iterator[Look]:
         _looks.reset(token)
 
 
+def note_synthetic(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Called by whatever looks at rows; what is watched inside `looking` learns whether any comes from the enterprise in a box."""
+    if any(row.get(_SYNTHETIC) for row in rows):
+        for look in _looks.get():
+            look.synthetic = True
+
+
 class Snapshot:
     """Tables of a lake at these versions. Threads may share it; `close` gives back what it holds."""
 
@@ -93,9 +100,7 @@ class Snapshot:
                 found = [dict(zip(names, map(plain, values), strict=True)) for values in cursor.fetchall()]
             except _duckdb().Error as error:
                 raise ToolFailed(f"{table}: {error}", hint="name columns that the table has") from error
-        if any(row.get(_SYNTHETIC) for row in found):
-            for look in _looks.get():
-                look.synthetic = True
+        note_synthetic(found)
         return found
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from pilothouse import __version__
 from pilothouse.cli import (
+    backtesting,
     building,
     connecting,
     explaining,
@@ -35,6 +36,7 @@ building.register(app)
 explaining.register(app)
 inspecting.register(app)
 hindsight.register(app)
+backtesting.register(app)
 app.add_typer(firms.app)
 app.add_typer(graph.app)
 connecting.register(graph.app)

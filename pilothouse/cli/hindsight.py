@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Decisions of this day and later ones.")]
 _BRIEF = 12  # digits of a digest that people read
-_SYNTHETIC = "[yellow]synthetic[/]: these decisions and payments are of the enterprise in a box, and none of this money is real"
+SYNTHETIC = "[yellow]synthetic[/]: these decisions and payments are of the enterprise in a box, and none of this money is real"
 
 
 def register(app: typer.Typer) -> None:
@@ -59,7 +59,7 @@ def outcomes(
     ready = f", {len(waiting.fates):,} of which payments tell: --settle" if waiting.fates else ""
     console.print(f"[dim]{rows.height:,} decisions settled, {waiting.open:,} wait for their outcome{ready}[/]")
     if rows["_synthetic"].any():
-        console.print(_SYNTHETIC)
+        console.print(SYNTHETIC)
 
 
 @told_plainly
@@ -72,18 +72,20 @@ def value(
     ] = False,
     json_output: Json = False,  # noqa: FBT002 - typer
 ) -> None:
-    """Tell what settled decisions earned, and what they saved or lost against simpler rules, with intervals.
+    """Tell what decisions earned, and what they saved or lost against simpler rules, with intervals. They are judged by orders that
+    would be late by now, paid or not.
 
     Example: pilothouse value credit_desk --synthetic
     """
     from pilothouse.hindsight.table import of_ledger
-    from pilothouse.hindsight.value import chosen
+    from pilothouse.hindsight.value import chosen, judged
     from pilothouse.hindsight.value import value as worth
 
     with open_platform() as platform:
         if agent is not None:
             platform.agent(agent)
-        rows = chosen(of_ledger(platform.ledger), synthetic=synthetic, agent=agent, since=_day(since), until=_day(until))
+        rows = judged(of_ledger(platform.ledger), platform.settling.late_and_open())
+        rows = chosen(rows, synthetic=synthetic, agent=agent, since=_day(since), until=_day(until))
         found = worth(rows, platform.money, synthetic=synthetic)
         limit = platform.settings.money.fixed_limit
     if json_output:
@@ -93,9 +95,9 @@ def value(
 
 
 def _tell_value(found: Value, limit: float) -> None:
-    title = f"{found.decisions:,} settled decisions about {found.firms:,} firms, {found.since} to {found.until}"
+    title = f"{found.decisions:,} decisions about {found.firms:,} firms, {found.since} to {found.until}"
     if found.synthetic:
-        console.print(Panel(_SYNTHETIC, border_style="yellow", expand=False))
+        console.print(Panel(SYNTHETIC, border_style="yellow", expand=False))
     rows = [
         {"": "earned", **_figures(found.earned)},
         {"": "the best in hindsight", **_figures(found.best)},
@@ -111,7 +113,7 @@ def _tell_value(found: Value, limit: float) -> None:
         ]
     print_rows(rows, title=title, right=("EUR", "from", "to"))
     console.print()
-    print_rows(_actions(found.by_action), right=("decisions", "paid", "late", "lost", "late %", "earned EUR", "regret EUR"))
+    print_rows(_actions(found.by_action), right=("decisions", "paid", "late", "late, open", "lost", "late %", "earned EUR", "regret EUR"))
     console.print("[dim]from, to: 19 of 20 samples of as many firms lie between. The figures under \\[money] say what is counted.[/]")
 
 
@@ -122,6 +124,7 @@ def _actions(frame: pl.DataFrame) -> list[dict[str, Any]]:
             "decisions": row["decisions"],
             "paid": row["paid"],
             "late": row["late"],
+            "late, open": row["open"],
             "lost": row["lost"],
             "late %": f"{100 * row['late_share']:.1f}",
             "earned EUR": round(row["earned_eur"]),

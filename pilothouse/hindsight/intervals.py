@@ -17,6 +17,7 @@ DRAWS: Final = 2_000
 _SEED: Final = 20_260_601  # the same rows have the same interval
 _BETWEEN: Final = (2.5, 97.5)
 _AT_ONCE: Final = 200
+_PATHS: Final = 500  # draws of a curve, which is only looked at
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,17 @@ class Draws:
         with np.errstate(divide="ignore", invalid="ignore"):
             drawn = above / below
         return Estimate(float(over.sum()) / whole if whole else 0.0, *self._between(drawn[np.isfinite(drawn)]))
+
+    def path(self, values: Floats, bins: NDArray[np.int64], count: int) -> tuple[Floats, Floats, Floats]:
+        """A running sum over bins of time, and between which two such sums of other samples lie."""
+        per_firm = np.zeros((self._firms, count))
+        np.add.at(per_firm, (self._place, bins), values)
+        running, chance = per_firm.cumsum(axis=1), np.random.default_rng(_SEED)
+        drawn = np.stack(
+            [chance.multinomial(self._firms, np.full(self._firms, 1 / self._firms)) @ running for _ in range(min(self._draws, _PATHS))]
+        )
+        low, high = np.percentile(drawn, _BETWEEN, axis=0)
+        return running.sum(axis=0), low, high
 
     def _sums(self, *columns: Floats) -> list[Floats]:
         """The sums of each column in each draw."""

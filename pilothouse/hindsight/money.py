@@ -10,10 +10,11 @@ The same arithmetic takes what happened (late or not, so much of it lost) and wh
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,14 @@ class Became:
         late = np.asarray(late, dtype=np.float64)
         paid_late = late * (1 - lost_of_late)
         return cls(late, late * lost_of_late, days_of_late * paid_late / np.maximum(1 - late * lost_of_late, 1e-9))
+
+
+def decided(output: Mapping[str, Any]) -> tuple[str, float] | None:
+    """The action that an agent's output names, and the share that a prepayment asks for; None where money cannot judge it."""
+    action = output.get("action")
+    if action not in ACTIONS:
+        return None
+    return action, float((output.get("terms") or {}).get("share", 1.0)) if action == "prepayment" else 0.0
 
 
 class Money:

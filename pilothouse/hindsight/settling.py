@@ -6,7 +6,7 @@ anywhere leaves decisions that are settled and decisions that are not, and the n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, Final, NamedTuple
@@ -18,8 +18,8 @@ import sqlalchemy as sa
 
 from pilothouse.agents.capsules import Capsule, Draft, Ledger
 from pilothouse.agents.capsules.capsule import Digest
-from pilothouse.hindsight.money import ACTIONS, Money
-from pilothouse.hindsight.orders import TABLES, became, fates
+from pilothouse.hindsight.money import Money, decided
+from pilothouse.hindsight.orders import OPEN, TABLES, became, fates
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.schema import capsules
 from pilothouse.kernel.events import Event, EventLog
@@ -29,6 +29,14 @@ from pilothouse.kernel.versions import Versions
 SETTLED: Final = "decision.settled"  # the topic
 SUBJECT: Final = "sales_order"  # what decisions are about that payments settle: <source>/sales_order/<number>
 _TOGETHER: Final = 500  # outcomes in one transaction
+
+
+class _Said(NamedTuple):
+    """A decision that money can judge."""
+
+    capsule: Capsule
+    action: str
+    share: float
 
 
 class _Open(NamedTuple):
@@ -45,6 +53,13 @@ class Ready:
 
     fates: Mapping[Digest, Mapping[str, Any]]
     open: int  # decisions without an outcome, these included
+
+
+class Judgeable(NamedTuple):
+    """Decisions about late orders that are open, as rows; and the day of which payments tell."""
+
+    rows: list[dict[str, Any]]
+    today: date
 
 
 class Settling:
@@ -67,6 +82,16 @@ class Settling:
         ready = {each.digest: known[order] for each in waiting if (order := each.subject.rpartition("/")[2]) in known}
         return Ready(ready, len(waiting))
 
+    def late_and_open(self) -> Judgeable:
+        """Decisions that are not settled, and whose orders are late: by them, too, decisions are judged."""
+        waiting = {each.subject.rpartition("/")[2]: each for each in self._waiting()}
+        found = fates(self._lake, self._money, waiting)
+        rows = found.frame.filter(pl.col("outcome") == OPEN)
+        named = {waiting[row["order_id"]].digest: row for row in rows.iter_rows(named=True)}
+        said = [each for capsule in self._ledger.these(named) if (each := _said(capsule)) is not None]
+        told = [{**named[each.capsule.digest], **_about(each, named[each.capsule.digest])} for each in said]
+        return Judgeable(told, found.today)
+
     def settle(self) -> Iterator[Capsule]:
         """Settle what can be; yields the entries as they become durable, some hundred at a time."""
         ready = list(self.ready().fates.items())
@@ -74,8 +99,7 @@ class Settling:
             yield from self._together(dict(ready[start : start + _TOGETHER]))
 
     def _together(self, some: Mapping[Digest, Mapping[str, Any]]) -> list[Capsule]:
-        decided = self._ledger.these(some)
-        drafts = list(self._drafts([each for each in decided if _action(each) is not None], some))
+        drafts = list(self._drafts({each.digest: said for each in self._ledger.these(some) if (said := _said(each)) is not None}, some))
         with self._database.begin() as connection:
             # Held until the end of the transaction: another settler waits here, and then finds these settled.
             self._ledger.lock(connection)
@@ -84,20 +108,21 @@ class Settling:
             self._events.append_in(connection, map(_event, made))
         return made
 
-    def _drafts(self, decided: Sequence[Capsule], some: Mapping[Digest, Mapping[str, Any]]) -> Iterator[Draft]:
-        if not decided:
+    def _drafts(self, said: Mapping[Digest, _Said], some: Mapping[Digest, Mapping[str, Any]]) -> Iterator[Draft]:
+        if not said:
             return
-        rows = pl.DataFrame([some[each.digest] for each in decided], infer_schema_length=None)
+        rows = pl.DataFrame([some[each] for each in said], infer_schema_length=None)
         amount = rows["placed_eur"].cast(pl.Float64).fill_null(0.0).to_numpy()
-        actions = np.array([_action(each) for each in decided])
-        shares = np.array([_share(each) for each in decided])
+        actions = np.array([each.action for each in said.values()])
+        shares = np.array([each.share for each in said.values()])
         outcomes = became(rows)
         brought, (best, part, most) = self._money.of(actions, shares, amount, outcomes), self._money.best(amount, outcomes)
         withdrawn = (rows["outcome"] == "withdrawn").to_numpy()
-        for place, (capsule, row) in enumerate(zip(decided, rows.iter_rows(named=True), strict=True)):
+        for place, (each, row) in enumerate(zip(said.values(), rows.iter_rows(named=True), strict=True)):
             # Of an order that its customer took back, no decision has earned or lost anything.
-            worth = [0.0, 0.0] if withdrawn[place] else [float(brought[place]), float(most[place])]
-            yield _draft(capsule, row, self._model(capsule), self._money.version, worth, (str(best[place]), float(part[place])))
+            worth = (0.0, 0.0) if withdrawn[place] else (float(brought[place]), float(most[place]))
+            told = {"model": self._model(each.capsule), "money": self._money.version}
+            yield _draft(each, {**row, **told}, worth, (str(best[place]), float(part[place])))
 
     def _model(self, capsule: Capsule) -> str | None:
         """The version of the model whose word a decision had."""
@@ -126,30 +151,23 @@ class Settling:
         return {Digest(row.about.hex()) for row in connection.execute(asked)}
 
 
-def _action(capsule: Capsule) -> str | None:
+def _said(capsule: Capsule) -> _Said | None:
     """What was decided; None where it is nothing that payments tell the worth of."""
-    said = capsule.body.get("output", {})
-    action = said.get("action") if isinstance(said, Mapping) else None
-    return action if action in ACTIONS else None
+    output = capsule.body.get("output")
+    said = decided(output) if isinstance(output, Mapping) else None
+    return None if said is None else _Said(capsule, *said)
 
 
-def _share(capsule: Capsule) -> float:
-    terms = capsule.body["output"].get("terms") or {}
-    return float(terms.get("share", 1.0)) if _action(capsule) == "prepayment" else 0.0
-
-
-def _draft(
-    capsule: Capsule, row: Mapping[str, Any], model: str | None, money: str, worth: Sequence[float], best: tuple[str, float]
-) -> Draft:
-    said = capsule.body["output"]
+def _draft(decision: _Said, row: Mapping[str, Any], worth: tuple[float, float], best: tuple[str, float]) -> Draft:
+    capsule = decision.capsule
     body = {
         "decision": capsule.digest,
         "decided_at": capsule.manifest["at"],
         "firm_id": row["firm_id"],
-        "action": said["action"],
-        "share": _share(capsule),
-        "probability": said.get("probability"),
-        "model": model,
+        "action": decision.action,
+        "share": decision.share,
+        "probability": capsule.body["output"].get("probability"),
+        "model": row["model"],
         "outcome": row["outcome"],
         "days_late": row["days_late"],
         "lost_share": round(row["lost_share"], 6),
@@ -157,11 +175,12 @@ def _draft(
         "exposure_eur": _text(row["open_eur"]),
         "owed_eur": _text(row["owed_eur"]),
         "paid_eur": _text(row["paid_eur"]),
+        "due_on": None if row["due_on"] is None else row["due_on"].isoformat(),
         "settled_on": row["settled_on"].isoformat(),
         "worth_eur": round(worth[0], 2),
         "best": {"action": best[0], "share": best[1], "worth_eur": round(worth[1], 2)},
         "regret_eur": round(worth[1] - worth[0], 2),
-        "money": money,
+        "money": row["money"],
     }
     return Draft(
         kind="outcome",
@@ -173,6 +192,22 @@ def _draft(
         agent_version=str(capsule.manifest["agent_version"]),
         synthetic=bool(capsule.manifest["synthetic"] or row["_synthetic"]),
     )
+
+
+def _about(decision: _Said, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row of a table says of a decision and its order."""
+    manifest = decision.capsule.manifest
+    return {
+        "decision": decision.capsule.digest,
+        "subject": manifest["subject"],
+        "agent": manifest["agent"],
+        "decided_at": datetime.fromisoformat(manifest["at"]),
+        "action": decision.action,
+        "share": decision.share,
+        "amount_eur": row["placed_eur"],
+        "exposure_eur": row["open_eur"],
+        "_synthetic": bool(manifest["synthetic"] or row["_synthetic"]),
+    }
 
 
 def _event(made: Capsule) -> Event:

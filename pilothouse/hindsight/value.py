@@ -1,6 +1,7 @@
 """The value ledger: what settled decisions earned, and what they saved or lost against a rule that needs no agent.
 
-Each order counts once, by the last decision about it. Real decisions and those of the enterprise in a box are never added up: the
+Decisions are judged by orders that would be late by now, paid or not (`orders.py` says why). Each order counts once, by the last decision
+about it. Real decisions and those of the enterprise in a box are never added up: the
 latter are counted only where somebody asks for them by name, and are called what they are.
 """
 
@@ -16,12 +17,17 @@ from numpy.typing import NDArray
 
 from pilothouse.hindsight.intervals import Draws, Estimate
 from pilothouse.hindsight.money import Became, Floats, Money
-from pilothouse.hindsight.orders import became
+from pilothouse.hindsight.orders import LOST_OR_LATE, OPEN, became, is_judged
+from pilothouse.hindsight.settling import Judgeable
 from pilothouse.kernel.errors import AgentError
 
 ALWAYS: Final = "always release"
 LIMIT: Final = "fixed limit"
 BASELINES: Final = (ALWAYS, LIMIT)
+_COLUMNS: Final = [
+    *("decision", "subject", "firm_id", "agent", "decided_at", "action", "share", "outcome", "lost_share", "expected_days", "due_on"),
+    *("amount_eur", "exposure_eur", "_synthetic"),
+]
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,17 @@ class Value:
         }
 
 
+def judged(settled: pl.DataFrame, late: Judgeable) -> pl.DataFrame:
+    """The decisions that can be judged: settled ones whose orders would be late by now, and those whose orders are late and open."""
+    known = settled.with_columns(expected_days=pl.col("days_late").cast(pl.Float64).fill_null(0.0)).select(_COLUMNS)
+    waiting = pl.DataFrame(late.rows, schema={name: known.schema[name] for name in _COLUMNS})
+    return pl.concat([known, waiting]).filter(is_judged(late.today))
+
+
 def chosen(
-    settled: pl.DataFrame, *, synthetic: bool, agent: str | None = None, since: date | None = None, until: date | None = None
+    rows: pl.DataFrame, *, synthetic: bool, agent: str | None = None, since: date | None = None, until: date | None = None
 ) -> pl.DataFrame:
     """The decisions to count: of one kind alone, one an order. AgentError where there are none, with what there is instead."""
-    rows = settled.filter(pl.col("outcome") != "withdrawn")
     if agent is not None:
         rows = rows.filter(pl.col("agent") == agent)
     if since is not None:
@@ -83,11 +95,14 @@ def chosen(
     wanted = rows.filter(pl.col("_synthetic") == synthetic)
     if wanted.is_empty() and not rows.is_empty() and not synthetic:
         raise AgentError(
-            f"all {rows.height:,} settled decisions come from the enterprise in a box, and value counts real ones alone",
+            f"all {rows.height:,} decisions that can be judged come from the enterprise in a box, and value counts real ones alone",
             hint="say --synthetic to see what they would be worth if it were real",
         )
     if wanted.is_empty():
-        raise AgentError("no decision has been settled yet", hint="payments settle them: `pilothouse outcomes` tells how many wait")
+        raise AgentError(
+            "no decision can be judged yet: of none would the order be late by now",
+            hint="`pilothouse outcomes` tells how many wait; `pilothouse backtest` judges the agent by orders of the past",
+        )
     return wanted.sort("decided_at", "decision").unique(["agent", "subject"], keep="last", maintain_order=True)
 
 
@@ -137,7 +152,7 @@ def against(draws: Draws, brought: Floats, name: str, theirs: Floats) -> Against
 
 
 def _by_action(rows: pl.DataFrame, brought: Floats, regret: Floats) -> pl.DataFrame:
-    late = pl.col("outcome").is_in(["late", "lost"])
+    late = pl.col("outcome").is_in(LOST_OR_LATE)
     return (
         rows.with_columns(pl.Series("_brought", brought), pl.Series("_regret", regret))
         .group_by("action")
@@ -145,6 +160,7 @@ def _by_action(rows: pl.DataFrame, brought: Floats, regret: Floats) -> pl.DataFr
             pl.len().alias("decisions"),
             paid=(pl.col("outcome") == "paid").sum(),
             late=(pl.col("outcome") == "late").sum(),
+            open=(pl.col("outcome") == OPEN).sum(),
             lost=(pl.col("outcome") == "lost").sum(),
             late_share=late.mean().round(4),
             earned_eur=pl.col("_brought").sum().round(2),

@@ -23,7 +23,7 @@ from pilothouse.hindsight.money import Money
 from pilothouse.hindsight.orders import Fates, fates
 from pilothouse.hindsight.settling import SETTLED, Settling
 from pilothouse.hindsight.table import COLUMNS, TABLE, of_ledger, publish
-from pilothouse.hindsight.value import ALWAYS, LIMIT, chosen, value
+from pilothouse.hindsight.value import ALWAYS, LIMIT, chosen, judged, value
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import AgentError, DatabaseError
 from pilothouse.kernel.events import EventLog
@@ -99,10 +99,35 @@ def test_what_became_of_orders_is_what_their_invoices_say(lake: Lake, known: Fat
             expected = "late" if max(late) > 30 else "paid"
         elif mine and max(invoice["due_on"] for invoice in mine) + timedelta(days=180) < known.today:
             expected = "lost"
+        elif mine and max(invoice["due_on"] for invoice in mine) + timedelta(days=30) < known.today:
+            expected = "open"
         else:
             expected = "withdrawn" if not mine and rejected[row["order_id"]] else None
         assert row["outcome"] == expected, row
-    assert set(known.frame["outcome"].unique()) == {"paid", "late", "lost", "withdrawn", None}
+    assert set(known.frame["outcome"].unique()) == {"paid", "late", "lost", "open", "withdrawn", None}
+
+
+def test_late_orders_that_are_open_are_lost_as_often_as_such_orders_were(known: Fates) -> None:
+    """Counted once more: of orders given up or paid by now whatever they are, those that were open for as long."""
+    old = known.frame.filter(pl.col("due_on") + timedelta(days=180) < known.today)
+    waiting = known.frame.filter(pl.col("outcome") == "open")
+    assert waiting.height > 3
+    for row in waiting.iter_rows(named=True):
+        days = (known.today - row["due_on"]).days
+        lost = old.filter(pl.col("outcome") == "lost").height
+        later = old.filter((pl.col("outcome") == "late") & (pl.col("days_late") > days))["days_late"]
+        assert row["lost_share"] == pytest.approx((lost + 1) / (lost + later.len() + 2))
+        assert row["expected_days"] == pytest.approx(later.mean() if later.len() else days + 30)
+
+
+def test_decisions_are_judged_by_orders_that_would_be_late_paid_or_not(known: Fates) -> None:
+    """Not by those that were paid soon: they would say that nobody is late."""
+    assert max(known.judged["due_on"].to_list()) < known.today - timedelta(days=30)
+    soon = known.frame.filter(pl.col("due_on") + timedelta(days=30) >= known.today, pl.col("outcome") == "paid")
+    assert soon.height > 10
+    assert not set(soon["order_id"]) & set(known.judged["order_id"])
+    of_judged = known.frame.filter(pl.col("due_on") + timedelta(days=30) < known.today)
+    assert of_judged["outcome"].null_count() == 0
 
 
 def test_each_decision_is_settled_once_by_an_entry_and_an_event(
@@ -223,9 +248,12 @@ def test_the_table_follows_from_the_ledger_and_is_written_once(
 
 def test_value_counts_the_decisions_against_rules(settling: Settling, ledger: Ledger, decided: list[Capsule]) -> None:
     list(settling.settle())
-    rows = chosen(of_ledger(ledger), synthetic=True)
+    rows = chosen(judged(of_ledger(ledger), settling.late_and_open()), synthetic=True)
     found = value(rows, MONEY, synthetic=True)
-    assert found.earned.value == pytest.approx(rows["worth_eur"].sum(), abs=rows.height * 0.01)
+    settled = of_ledger(ledger).join(rows, on="decision", how="semi")["worth_eur"].to_numpy().sum()
+    waiting = value(rows.filter(pl.col("outcome") == "open"), MONEY, synthetic=True)
+    assert waiting.decisions > 0
+    assert found.earned.value == pytest.approx(settled + waiting.earned.value, abs=rows.height * 0.01)
     assert found.regret.value == pytest.approx(found.best.value - found.earned.value)
     for each in found.against:
         assert each.difference.value == pytest.approx(found.earned.value - each.earned.value)
@@ -233,8 +261,8 @@ def test_value_counts_the_decisions_against_rules(settling: Settling, ledger: Le
         assert each.difference.low <= each.difference.value <= each.difference.high
     amount = rows["amount_eur"].cast(pl.Float64).to_numpy()
     lost = rows["lost_share"].to_numpy()
-    late = rows["outcome"].is_in(["late", "lost"]).to_numpy()
-    days = np.maximum(rows["days_late"].fill_null(0).to_numpy(), 0)
+    late = rows["outcome"].is_in(["late", "lost", "open"]).to_numpy()
+    days = np.maximum(rows["expected_days"].to_numpy(), 0)
     by_hand = 0.2 * amount - (1 - lost) * amount * 0.08 * days / 365 - 40 * (late - lost) - lost * (amount + 250)
     assert {each.baseline: each.earned.value for each in found.against}[ALWAYS] == pytest.approx(by_hand.sum())
     assert {each.baseline for each in found.against} == {ALWAYS, LIMIT}
@@ -245,35 +273,37 @@ def test_of_several_decisions_about_an_order_the_last_one_counts(settling: Settl
     order = known.settled.filter(pl.col("outcome") == "paid")["order_id"][0]
     ledger.append([decision(order, 2), decision(order, 3)])
     list(settling.settle())
-    rows = chosen(of_ledger(ledger), synthetic=True)
+    rows = chosen(judged(of_ledger(ledger), settling.late_and_open()), synthetic=True)
     assert rows["action"].to_list() == ["release"]
 
 
 def test_value_refuses_synthetic_decisions_unless_asked_for_by_name(settling: Settling, ledger: Ledger, decided: list[Capsule]) -> None:
     list(settling.settle())
     with pytest.raises(AgentError, match="come from the enterprise in a box") as refused:
-        chosen(of_ledger(ledger), synthetic=False)
+        chosen(judged(of_ledger(ledger), settling.late_and_open()), synthetic=False)
     assert "--synthetic" in refused.value.hint
-    real = of_ledger(ledger).with_row_index().with_columns(_synthetic=pl.col("index") % 4 > 0).drop("index")
+    real = (
+        judged(of_ledger(ledger), settling.late_and_open()).with_row_index().with_columns(_synthetic=pl.col("index") % 4 > 0).drop("index")
+    )
     counts = [chosen(real, synthetic=synthetic) for synthetic in (False, True)]
     assert not set(counts[0]["decision"]) & set(counts[1]["decision"])  # they are never added up
     assert not counts[0]["_synthetic"].any()
     assert decided
 
 
-def test_before_anything_is_settled_value_says_so(ledger: Ledger, database: Database) -> None:
-    with pytest.raises(AgentError, match="no decision has been settled yet"):
-        chosen(of_ledger(ledger), synthetic=False)
+def test_before_anything_is_settled_value_says_so(settling: Settling, ledger: Ledger, database: Database) -> None:
+    with pytest.raises(AgentError, match="no decision can be judged yet"):
+        chosen(judged(of_ledger(ledger), settling.late_and_open()), synthetic=False)
     with database.reading() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM pilothouse.capsules")) == 0
 
 
 def test_decisions_can_be_chosen_by_time(settling: Settling, ledger: Ledger, decided: list[Capsule]) -> None:
     list(settling.settle())
-    everything = of_ledger(ledger)
+    everything = judged(of_ledger(ledger), settling.late_and_open())
     assert chosen(everything, synthetic=True, since=date(2026, 1, 1), until=date(2026, 1, 2)).height > 0
-    with pytest.raises(AgentError, match="no decision has been settled yet"):
+    with pytest.raises(AgentError, match="no decision can be judged yet"):
         chosen(everything, synthetic=True, since=date(2026, 1, 2))
-    with pytest.raises(AgentError, match="no decision has been settled yet"):
+    with pytest.raises(AgentError, match="no decision can be judged yet"):
         chosen(everything, synthetic=True, agent="collections_desk")
     assert decided
