@@ -16,7 +16,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from pilothouse.kernel.errors import LakeError, ToolFailed
-from pilothouse.kernel.lake.duck import offer_store
 from pilothouse.kernel.versions import Pinned, Versions, note_read
 
 if TYPE_CHECKING:
@@ -145,6 +144,8 @@ class Snapshot:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
+            from pilothouse.kernel.lake.duck import offer_store  # with Polars behind it, which a declaration does not need
+
             self._connection = _duckdb().connect(config={"threads": 1})
             self._connection.execute("SET TimeZone = 'UTC'")
             offer_store(self._connection, self._lake)
