@@ -47,6 +47,12 @@ def looking() -> Iterator[Look]:
         _looks.reset(token)
 
 
+def saw_synthetic() -> None:
+    """Note for whoever is looking that a row comes from the enterprise in a box."""
+    for look in _looks.get():
+        look.synthetic = True
+
+
 class Snapshot:
     """Tables of a lake at these versions. Threads may share it; `close` gives back what it holds."""
 
@@ -99,8 +105,7 @@ class Snapshot:
             except _duckdb().Error as error:
                 raise ToolFailed(f"{table}: {error}", hint="name columns that the table has") from error
         if any(row.get(_SYNTHETIC) for row in found):
-            for look in _looks.get():
-                look.synthetic = True
+            saw_synthetic()
         return found
 
     def holds(self, table: str, column: str, values: Collection[str]) -> set[str]:
@@ -139,7 +144,7 @@ class Snapshot:
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
-            from pilothouse.kernel.lake.duck import offer_store  # with Polars behind it, which a declaration does not need
+            from pilothouse.kernel.lake.duck import offer_store  # Polars and Arrow come with it
 
             self._connection = _duckdb().connect(config={"threads": 1})
             self._connection.execute("SET TimeZone = 'UTC'")
