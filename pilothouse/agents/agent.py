@@ -22,7 +22,13 @@ from pilothouse.agents.budget import Budget
 from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.agents.tools import Calls, Tool
 
-CODE = ("pilothouse.agents", "models.trees")  # what a decision is made by, beside what its agent declares
+# What a decision is made by, beside what its agent declares. How decisions are kept, read and compared is none of it: a new page that
+# shows them must not make every agent another version.
+CODE = (
+    *(f"pilothouse.agents.{name}" for name in ("agent", "budget", "cassette", "policy", "running", "snapshot", "tools")),
+    "pilothouse.agents.capsules.capsule",
+    "models.trees",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +95,12 @@ class Agent:
             "budget": msgspec.to_builtins(self.budget, str_keys=True),
             "tables": sorted(self.tables),
             "brain": self.brain.definition(),
-            "code": code_digest(*CODE, *sorted({tool.run.__module__ for tool in self.tools})),
+            "code": code_digest(*CODE, *sorted(self._modules() - {*CODE})),
         }
+
+    def _modules(self) -> set[str]:
+        """Where it stands, where its brain does, and where its tools do."""
+        return {self.output.__module__, type(self.brain).__module__, *(tool.run.__module__ for tool in self.tools)}
 
     def version(self) -> str:
         """The hash of its definition."""

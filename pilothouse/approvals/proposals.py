@@ -124,6 +124,12 @@ class Proposals:
         with self._database.reading() as connection:
             return [_proposal(row) for row in connection.execute(query)]
 
+    def of(self, decisions: Sequence[Digest]) -> list[Proposal]:
+        """What these decisions proposed."""
+        query = sa.select(proposals).where(proposals.c.decision.in_([bytes.fromhex(each) for each in decisions]))
+        with self._database.reading() as connection:
+            return [_proposal(row) for row in connection.execute(query)]
+
     def remarks(self, proposal: Proposal) -> list[Remark]:
         """What people said of it, in order."""
         query = sa.select(remarks).where(remarks.c.proposal == proposal.id).order_by(remarks.c.number)

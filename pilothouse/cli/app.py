@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from pilothouse import __version__
-from pilothouse.cli import building, connecting, explaining, firms, graph, inspecting, measuring, models, quarantine, running, trees
+from pilothouse.cli import (
+    building,
+    connecting,
+    decisions,
+    explaining,
+    firms,
+    graph,
+    inspecting,
+    measuring,
+    models,
+    quarantine,
+    running,
+    trees,
+)
 from pilothouse.kernel.log import configure
 
 app = typer.Typer(
@@ -19,6 +32,7 @@ app = typer.Typer(
 )
 running.register(app)
 building.register(app)
+decisions.register(app)
 explaining.register(app)
 inspecting.register(app)
 app.add_typer(firms.app)
