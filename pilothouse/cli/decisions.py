@@ -48,8 +48,8 @@ def decisions(
     """
     moment = since.replace(tzinfo=UTC) if since else None
     with open_platform() as platform:
-        kept = _kept(platform, bundle)
-        found = [*kept.entries(kind="decision", agent=agent, action=action, since=moment, subject=subject, most=limit)]
+        entries = kept(platform, bundle)
+        found = [*entries.entries(kind="decision", agent=agent, action=action, since=moment, subject=subject, most=limit)]
         statuses = {} if bundle else _statuses(platform, found)
     rows = [_listed(each, statuses.get(each.digest, "")) for each in found]
     if json_output:
@@ -70,7 +70,7 @@ def show(identity: Id, bundle: FromBundle = None, json_output: Json = False) -> 
     from pilothouse.cli.decision_page import page
 
     with open_platform() as platform:
-        opened = Opened.of(_kept(platform, bundle), identity)
+        opened = Opened.of(kept(platform, bundle), identity)
         status = "" if bundle else _statuses(platform, [opened.capsule]).get(opened.capsule.digest, "")
         if json_output:
             print_json({**opened.as_json(), "proposal_status": status or None})
@@ -97,9 +97,9 @@ def replay(
     if (identity is None) == (not every):
         raise typer.BadParameter("name one decision, or say --all", param_hint="ID")
     with open_platform() as platform:
-        kept = _kept(platform, bundle, key, whole=True)
-        wanted = [Opened.of(kept, identity).capsule] if identity else [*kept.entries(kind="decision")]
-        made = [_again(platform, kept, each, telling=every) for each in wanted]
+        entries = kept(platform, bundle, key, whole=True)
+        wanted = [Opened.of(entries, identity).capsule] if identity else [*entries.entries(kind="decision")]
+        made = [_again(platform, entries, each, telling=every) for each in wanted]
     if json_output:
         print_json(made if every else made[0])
     else:
@@ -131,18 +131,18 @@ def verify(
     if head and not re.fullmatch("[0-9a-f]{64}", head):
         raise ConfigError(f"--head {head}: no digest", hint="give all of the 64 hexadecimal digits that `pilothouse verify` printed")
     with open_platform() as platform:
-        kept = _kept(platform, bundle, key)
-        found = [*kept.verify(kept_head=Digest(head) if head else None)]
-        entries, last = kept.count(), kept.head()
-        told = {"entries": entries, "head": last, "public_key": kept.public_key.hex(), "damage": [asdict(each) for each in found]}
+        entries = kept(platform, bundle, key)
+        found = [*entries.verify(kept_head=Digest(head) if head else None)]
+        count, last = entries.count(), entries.head()
+        told = {"entries": count, "head": last, "public_key": entries.public_key.hex(), "damage": [asdict(each) for each in found]}
     if json_output:
         print_json(told)
     else:
         for each in found:
             console.print(f"[bold red]entry {each.seq}[/]: {escape(each.what)}")
         verdict = f"[bold red]{len(found)} things are not as they were written[/]" if found else "[green]all as written[/]"
-        console.print(f"{entries:,} entries: {verdict}")
-        console.print(f"[dim]head {last or 'none'}\nkey  {kept.public_key.hex()}[/]", soft_wrap=True)
+        console.print(f"{count:,} entries: {verdict}")
+        console.print(f"[dim]head {last or 'none'}\nkey  {told['public_key']}[/]", soft_wrap=True)
     if found:
         raise typer.Exit(1)
 
@@ -179,7 +179,7 @@ def export(
     console.print(f"[dim]signed by {public}: tell it to the reader by another way[/]", soft_wrap=True)
 
 
-def _kept(platform: Platform, file: Path | None, key: str = "", *, whole: bool = False) -> Kept:
+def kept(platform: Platform, file: Path | None, key: str = "", *, whole: bool = False) -> Kept:
     """The ledger, or a bundle; one that must be `whole` is checked before anything of it is believed."""
     if file is None:
         return platform.ledger
@@ -192,13 +192,13 @@ def _kept(platform: Platform, file: Path | None, key: str = "", *, whole: bool =
     return found
 
 
-def _again(platform: Platform, kept: Kept, capsule: Capsule, *, telling: bool) -> dict[str, Any]:
+def _again(platform: Platform, entries: Kept, capsule: Capsule, *, telling: bool) -> dict[str, Any]:
     """What came of making one decision again. Of many, one that cannot be made is `telling` why and leaves the others their turn."""
     from pilothouse.agents.running import replay as made_again
 
     told: dict[str, Any] = {"id": capsule.digest, "subject": capsule.manifest["subject"], "identical": False}
     try:
-        made = made_again(kept, capsule, platform.agent(capsule.manifest["agent"]))
+        made = made_again(entries, capsule, platform.agent(capsule.manifest["agent"]))
     except PilothouseError as error:
         if not telling:
             raise
