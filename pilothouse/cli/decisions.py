@@ -28,7 +28,7 @@ Key = Annotated[str, typer.Option("--key", help="The public key that a bundle mu
 
 def register(app: typer.Typer) -> None:
     """Put the commands on the application."""
-    for command in (decisions, show, replay, verify, export):
+    for command in (decisions, show, diff, replay, verify, export):
         app.command()(command)
 
 
@@ -77,6 +77,38 @@ def show(identity: Id, bundle: FromBundle = None, json_output: Json = False) -> 
             return
         console.print(page(opened, status))
     console.print(f"\n[dim]`pilothouse why {opened.id}` goes on to the source rows, `pilothouse replay {opened.id}` makes it again[/]")
+
+
+@told_plainly
+def diff(
+    identity: Id,
+    other: Annotated[
+        str | None,
+        typer.Argument(metavar="[OTHER]", help="Another decision; what today's agent would decide over today's rows without it."),
+    ] = None,
+    bundle: FromBundle = None,
+    json_output: Json = False,  # noqa: FBT002 - typer
+) -> None:
+    """Say what makes two decisions differ: what is decided, where their ways part, what the tree saw, the agent, and what it read. Of one
+    decision alone: what today's agent would decide over today's rows, and whether the agent or the rows have changed.
+
+    Example: pilothouse diff 3f2a91c04b7d
+    """
+    from pilothouse.agents.explaining.differing import Side, against_today, between
+    from pilothouse.agents.explaining.opened import Opened
+    from pilothouse.cli.diff_page import page
+
+    with open_platform() as platform:
+        entries = kept(platform, bundle)
+        opened = Opened.of(entries, identity)
+        if other is None:
+            found = against_today(opened, platform.agent(opened.agent), platform.lake)
+        else:
+            found = between(Side.of(opened), Side.of(Opened.of(entries, other)))
+    if json_output:
+        print_json(found.as_json())
+    else:
+        console.print(page(found))
 
 
 @told_plainly
