@@ -1,9 +1,11 @@
 """What a firm's measures are made of, row by row of the marts: what Python computed says here what SQL says by itself.
 
-Of a sum over a group those firms count that add to it, with the shares that tie them to the firm that was asked about; the others
-could be gone, and the sum would be the same. Where several ways of control tie two firms together, one shortest is named, and that
-there are others is said. PageRank, betweenness, likeness and communities are made of a whole network: that is said, and its rows are
-not told one by one.
+What a group owes is made of the invoices that were open, of those firms that owe something, and of the shares that tie these firms to
+the one that was asked about; whatever else there is could be gone, and the sum would be the same. It is not made of the rows of
+`marts/fct_exposure`, though it is read there: such a row is there because something happened on its day, such as a payment, and what
+is owed holds on, whether or not it did. Where several ways of control tie two firms together, one shortest is named, and that there
+are others is said. PageRank, betweenness, what is attributable and communities are made of a whole network: that is said, and its rows
+are not told one by one.
 
 It stands apart from `graph/analytics`, whose text names the version of what it computes: an explanation computes nothing.
 """
@@ -23,14 +25,14 @@ from graph.analytics.ownership import CONTROL
 
 Rows = dict[str, dict[tuple[str, ...], set[str]]]  # table → key → the columns that matter
 
-_OVERDUE: Final = ("overdue_1_30_eur", "overdue_31_60_eur", "overdue_61_90_eur", "overdue_over_90_eur")
-_OF_THE_FIRM: Final = {"open_eur": ("open_eur",), "overdue_eur": _OVERDUE}
-_OF_THE_GROUP: Final = {"group_open_eur": ("open_eur",), "group_overdue_eur": _OVERDUE}
-_OF_THE_NETWORK: Final = frozenset(
-    {"ownership_pagerank", "ownership_betweenness", "community_id", "community_firms", "attributable_open_eur"}
-)
-_SHARE: Final = frozenset({"owner_firm_id", "owned_firm_id", "share_percent"})
-_FIRM, _OWNS, _OWED, _ORDER = "marts/dim_firm", "marts/fct_ownership", "marts/fct_exposure", "marts/fct_order"
+FIRM, OWNS, INVOICE, ORDER = "marts/dim_firm", "marts/fct_ownership", "marts/fct_invoice", "marts/fct_order"
+MARTS: Final = (FIRM, OWNS, INVOICE, ORDER)
+_OWN: Final = {"open_eur": False, "overdue_eur": True}  # whether invoices count that are due alone
+_GROUP: Final = {"group_open_eur": False, "group_overdue_eur": True}
+_NETWORK: Final = ("attributable_open_eur", "community_firms", "community_id", "ownership_betweenness", "ownership_pagerank")
+_ENDS: Final = ("owner_firm_id", "owned_firm_id")
+_SHARE: Final = (*_ENDS, "share_percent")
+_OWED: Final = ("firm_id", "invoiced_on", "due_on", "paid_on", "owed_eur", "is_cancelled")
 
 
 @dataclass
@@ -52,35 +54,38 @@ class Measured:
         self._marts = marts
 
     def made_of(self, firm: str, columns: Collection[str], order: str = "") -> MadeOf:
-        """What these columns of a firm's row are made of. `order` is one that is known anyway: of those orders that would do to say
-        until when exposures count, it is named rather than another."""
-        found = MadeOf()
-        found.need(_FIRM, (firm,))
-        asked = set(columns)
-        owed: list[tuple[str, tuple[str, ...]]] = [(firm, _OF_THE_FIRM[name]) for name in sorted(asked & _OF_THE_FIRM.keys())]
-        group = self._group(firm)
-        for name in sorted(asked & _OF_THE_GROUP.keys()):
-            owed += [(member, _OF_THE_GROUP[name]) for member in group]
-        owing = self._owing(found, owed)
+        """What these columns of a firm's row are made of. `order` is one that is needed anyway: if it tells as well as the newest one
+        until when invoices count, no other is named."""
+        found, asked = MadeOf(), set(columns)
+        found.need(FIRM, (firm,))
+        before = self._group(firm)
+        owed = [(member, _GROUP[name]) for name in sorted(asked & _GROUP.keys()) for member in before]
+        owed += [(firm, _OWN[name]) for name in sorted(asked & _OWN.keys())]
+        tied = self._need_invoices(found, owed) if owed else set()
         if asked & {"group_firms", "group_id"}:
-            owing |= group.keys()
-        if asked & {*_OF_THE_GROUP, "group_firms", "group_id"}:
-            self._tie(found, firm, group, owing)
+            tied = set(before)
+        if asked & {*_GROUP, "group_firms", "group_id"}:
+            self._need_shares(found, firm, before, tied)
         if "group_id" in asked:
             found.notes.append("a group is called after the firm at its head: any share of control in it could name another")
-        if asked & {"owners", "holdings"}:
-            self._shares_of(found, firm, asked)
+        for column, name in (("owned", "owners"), ("owner", "holdings")):
+            if name in asked:
+                for share in self._shares.filter(pl.col(column) == firm).select("owner", "owned").iter_rows():
+                    self._need_share(found, share, _ENDS)
         if owed or "exposure_day" in asked:
-            self._until(found, order, exactly="exposure_day" in asked)
-        for name in sorted(asked & _OF_THE_NETWORK):
-            found.notes.append(f"{name} is made of the whole network of {self._shares.height:,} shares: its rows are not told one by one")
+            self._need_day(found, order, {member for member, _ in owed}, exactly="exposure_day" in asked)
+        for name in _NETWORK:
+            if name in asked:
+                found.notes.append(
+                    f"{name} is made of the whole network of {self._shares.height:,} shares: its rows are not told one by one"
+                )
         return found
 
     @cached_property
     def _shares(self) -> pl.DataFrame:
-        known = self._marts[_FIRM].select("firm_id").collect()["firm_id"].implode()
+        known = self._marts[FIRM].select("firm_id").collect()["firm_id"].implode()
         share = (pl.col("share_percent").cast(pl.Float64) / 100).clip(0, 1).fill_null(1.0)
-        owned = self._marts[_OWNS].select(owner="owner_firm_id", owned="owned_firm_id", share=share)
+        owned = self._marts[OWNS].select(owner="owner_firm_id", owned="owned_firm_id", share=share)
         return owned.filter(pl.col("owner").is_in(known) & pl.col("owned").is_in(known)).sort("owner", "owned").collect()
 
     @cached_property
@@ -94,9 +99,10 @@ class Measured:
         return found
 
     @cached_property
-    def _day(self) -> date | None:
-        newest: date | None = self._marts[_ORDER].select(pl.col("ordered_on").max()).collect().item()
-        return newest
+    def _day(self) -> date:
+        """The newest day on which an order was placed: invoices count as they stood then."""
+        newest: date | None = self._marts[ORDER].select(pl.col("ordered_on").max()).collect().item()
+        return newest or date.min
 
     def _group(self, firm: str) -> dict[str, tuple[str, tuple[str, str]] | None]:
         """The firms of its group, each with the one before it on a shortest way from the firm, and the share that ties the two."""
@@ -110,57 +116,60 @@ class Measured:
                     pending.append(other)
         return before
 
-    def _owing(self, found: MadeOf, owed: Collection[tuple[str, tuple[str, ...]]]) -> set[str]:
-        """The firms that owe something, whose rows are needed."""
-        wanted = sorted({firm for firm, _ in owed})
-        rows = self._marts[_OWED].filter(pl.col("firm_id").is_in(wanted) & (pl.col("day") <= (self._day or date.min)))
-        then = rows.select("firm_id", "day", "open_eur", *_OVERDUE).collect().sort("firm_id", "day").unique("firm_id", keep="last")
-        known = {row["firm_id"]: row for row in then.iter_rows(named=True)}
+    def _open(self, firms: Collection[str], day: date) -> pl.DataFrame:
+        """The invoices of these firms that were open on a day, and whether they were due."""
+        invoices = self._marts[INVOICE].filter(pl.col("firm_id").is_in(sorted(firms)) & ~pl.col("is_cancelled"))
+        counting = invoices.filter(pl.col("due_on").is_not_null() & pl.col("owed_eur").is_not_null() & (pl.col("owed_eur") != 0))
+        then = counting.filter((pl.col("invoiced_on") <= day) & (pl.col("paid_on").is_null() | (pl.col("paid_on") > day)))
+        return then.select("invoice_id", "firm_id", is_due=pl.col("due_on") < day).sort("invoice_id").collect()
+
+    def _need_invoices(self, found: MadeOf, owed: Collection[tuple[str, bool]]) -> set[str]:
+        """The open invoices that add something; returns the firms that owe them."""
         owing: set[str] = set()
-        for firm, columns in owed:
-            adding = [name for name in columns if known.get(firm, {}).get(name)]
-            if adding:
-                found.need(_OWED, (firm, str(known[firm]["day"])), adding)
+        wanted = set(owed)
+        for invoice, firm, due in self._open({firm for firm, _ in owed}, self._day).iter_rows():
+            if (firm, False) in wanted or (due and (firm, True) in wanted):
+                found.need(INVOICE, (invoice,), _OWED)
                 owing.add(firm)
         return owing
 
-    def _tie(self, found: MadeOf, firm: str, before: Mapping[str, tuple[str, tuple[str, str]] | None], members: Collection[str]) -> None:
+    def _need_shares(
+        self, found: MadeOf, firm: str, before: Mapping[str, tuple[str, tuple[str, str]] | None], members: Collection[str]
+    ) -> None:
         """The shares on the ways from a firm to these members of its group."""
-        tied: set[str] = set()
-        for member in members:
+        tied = {firm}
+        for member in sorted(members):
             here = member
             while here not in tied and (step := before[here]) is not None:
                 tied.add(here)
                 here, share = step
-                found.need(_OWNS, share, _SHARE)
-                for end in share:
-                    found.need(_FIRM, (end,))
-        shares = {share for each in tied | {firm} for _, share in self._control.get(each, ())}
-        inside = {share for share in shares if {*share} <= tied | {firm}}
-        if len(inside) > len(tied):
-            found.notes.append(
-                f"{len(inside) - len(tied)} more shares of control tie the same firms: of several ways the shortest is named"
-            )
+                self._need_share(found, share, _SHARE)
+        inside = {share for each in tied for _, share in self._control.get(each, ()) if {*share} <= tied}
+        if len(inside) >= len(tied):
+            more = len(inside) - len(tied) + 1
+            found.notes.append(f"{more} more shares of control tie the same firms: of several ways a shortest is named")
 
-    def _shares_of(self, found: MadeOf, firm: str, asked: Collection[str]) -> None:
-        sides = [("owned", "owners"), ("owner", "holdings")]
-        for column, name in sides:
-            if name in asked:
-                for share in self._shares.filter(pl.col(column) == firm).select("owner", "owned").iter_rows():
-                    found.need(_OWNS, share, ("owner_firm_id", "owned_firm_id"))
+    @staticmethod
+    def _need_share(found: MadeOf, share: tuple[str, str], columns: Iterable[str]) -> None:
+        """A share of one known firm in another."""
+        found.need(OWNS, share, columns)
+        for end in share:
+            found.need(FIRM, (end,))
 
-    def _until(self, found: MadeOf, order: str, *, exactly: bool) -> None:
-        """An order that says until which day exposures count. Any would do that is as new as the newest exposure that counts."""
-        picked = [date.fromisoformat(day) for _, day in found.rows.get(_OWED, {})]
-        if self._day is None or not (picked or exactly):
+    def _need_day(self, found: MadeOf, order: str, firms: Collection[str], *, exactly: bool) -> None:
+        """An order that says until when invoices count."""
+        known = self._marts[ORDER].filter(pl.col("order_id") == order).select("ordered_on").collect()["ordered_on"].to_list()
+        if known and known[0] is not None and not exactly and self._open(firms, known[0]).equals(self._open(firms, self._day)):
+            found.need(ORDER, (order,), ("ordered_on",))
             return
-        since = self._day if exactly else max(picked)
-        orders = self._marts[_ORDER].filter(pl.col("ordered_on") >= since)
-        fitting, known = orders.select(pl.len(), (pl.col("order_id") == order).any()).collect().row(0)
-        if not known:
-            order = orders.filter(pl.col("ordered_on") == self._day).select(pl.col("order_id").min()).collect().item()
-        found.need(_ORDER, (order,), ("ordered_on",))
-        if fitting > 1:
+        newest = self._marts[ORDER].filter(pl.col("ordered_on") == self._day)
+        several, first, named = (
+            newest.select(pl.len(), first=pl.col("order_id").min(), named=(pl.col("order_id") == order).any()).collect().row(0)
+        )
+        if not several:
+            return
+        found.need(ORDER, (order if named else first,), ("ordered_on",))
+        if several > 1:
             found.notes.append(
-                f"exposures count until {self._day}, the newest day on which an order was placed: any of {fitting:,} orders would do"
+                f"invoices count as they stood on {self._day}, the day of the newest order: any of its {several} orders would do"
             )

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from graph.analytics.tables import ANALYSED
-from graph.explaining import Measured
+from graph.explaining import MARTS, Measured
 from pilothouse.agents.agent import Agent
 from pilothouse.agents.explaining.looks import Look, Watching
 from pilothouse.agents.explaining.merges import Merge, merges
@@ -36,6 +36,7 @@ from pilothouse.tables.why.row import Key, Row
 Wanted = dict[At, dict[Key, set[str]]]  # the columns of rows that are asked for
 _SOME: Final = 14  # rows of a table whose values are tried in the place of those that were seen
 _MEASURES: Final = "graph/firm_measures"
+_EXPOSURE: Final = "marts/fct_exposure"
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ class Deciding:
                     f"{at.table}: nothing tells what version {at.version} was made of", hint="`pilothouse graph measure --anew`"
                 )
             read = {name: each.version for name, each in told[-1].inputs.items()}
-            marts = {name: self._lake.table(name).scan(version) for name, version in read.items()}
+            read |= self._explainer.reading.inputs(At(_EXPOSURE, read[_EXPOSURE]))  # which sums up the invoices that are needed
+            marts = {name: self._lake.table(name).scan(read[name]) for name in MARTS}
             self._measured[at.version] = Measured(marts), read
         measured, inputs = self._measured[at.version]
         made = measured.made_of(firm, columns, order)
