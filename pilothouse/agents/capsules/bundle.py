@@ -99,13 +99,13 @@ class Bundle:
     ) -> Iterator[Capsule]:
         """Entries, the newest first."""
         for found in map(self._capsule, reversed(self._places)):
-            said, output = found.manifest, found.body.get("output")
+            said = found.manifest
             wanted = (
                 (not kind or found.kind == kind)
                 and (not subject or said["subject"] == subject)
                 and (not about or said["about"] == about)
                 and (not agent or said["agent"] == agent)
-                and (not action or (isinstance(output, dict) and output.get("action") == action))
+                and (not action or found.action == action)
                 and (not since or datetime.fromisoformat(said["at"]) >= since)
             )
             if wanted and most != 0:

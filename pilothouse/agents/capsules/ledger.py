@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects.postgresql import insert
 
 from pilothouse.agents.capsules.capsule import Capsule, Digest, Draft, Kind, canonical, digest, manifest
@@ -23,6 +23,7 @@ from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.schema import capsule_blobs, capsules
 from pilothouse.kernel.errors import AgentError
 
+_PAGE: Final = 500  # entries
 _LOCK: Final = 0x504C43  # of the chain's end
 
 
@@ -89,9 +90,17 @@ class Ledger:
             *([capsules.c.about == bytes.fromhex(about)] if about else []),
             *([capsules.c.agent == agent] if agent else []),
             *([capsules.c.at >= since] if since else []),
-            *([action == _ACTION] if action else []),
         ]
-        return self._read(sa.and_(sa.true(), *conditions), most=most, newest=True)
+        if not action:
+            return self._read(sa.and_(sa.true(), *conditions), most=most, newest=True)
+        return islice((each for each in self._paged(conditions) if each.action == action), most)
+
+    def _paged(self, conditions: Sequence[sa.ColumnElement[bool]]) -> Iterator[Capsule]:
+        """Entries, the newest first, read as far as somebody looks: what they say is known here alone, not in the database."""
+        older: sa.ColumnElement[bool] = sa.true()
+        while page := [*self._read(sa.and_(older, *conditions), most=_PAGE, newest=True)]:
+            yield from page
+            older = capsules.c.seq < page[-1].seq
 
     def blob(self, named: Digest) -> bytes:
         """A content by its digest; AgentError where it is missing or is no longer what was stored."""
@@ -181,8 +190,6 @@ class Ledger:
 _JOINED: Final = sa.select(capsules, capsule_blobs.c.content).select_from(
     capsules.outerjoin(capsule_blobs, capsules.c.digest == capsule_blobs.c.digest)
 )
-# `json`, which is read as far as it is asked: `jsonb` would take it apart, and refuse texts that hold an escaped null.
-_ACTION: Final = sa.cast(sa.func.convert_from(capsule_blobs.c.content, "UTF8"), pg.JSON)[("body", "output", "action")].astext
 _COPIED: Final = ("seq", "previous", "kind", "subject", "about", "agent", "agent_version", "synthetic", "at")
 
 
