@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -85,6 +85,19 @@ class Agent:
 
     def definition(self) -> dict[str, Any]:
         """Everything that its version stands for, as plain JSON."""
+        return {**self._definition}
+
+    def definition_bytes(self) -> bytes:
+        """The same as it is kept."""
+        return self._definition_bytes
+
+    def version(self) -> str:
+        """The hash of its definition."""
+        return self._version
+
+    # An agent is a value, so what it is defined by is worked out once: the schemas alone take ten times as long as a decision.
+    @cached_property
+    def _definition(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "instructions": self.instructions,
@@ -102,9 +115,13 @@ class Agent:
         """Where it stands, where its brain does, and where its tools do."""
         return {self.output.__module__, type(self.brain).__module__, *(tool.run.__module__ for tool in self.tools)}
 
-    def version(self) -> str:
-        """The hash of its definition."""
-        return hashlib.sha256(canonical(self.definition())).hexdigest()
+    @cached_property
+    def _definition_bytes(self) -> bytes:
+        return canonical(self._definition)
+
+    @cached_property
+    def _version(self) -> str:
+        return hashlib.sha256(self._definition_bytes).hexdigest()
 
 
 def _defined(tool: Tool) -> dict[str, Any]:

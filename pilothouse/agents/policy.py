@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 from pilothouse.agents.tools import Calls
@@ -36,14 +37,20 @@ class Policy:
         """The policy with the tree of then."""
         if definition["tree_version"] == self.tree.version:
             return self
-        from models.trees import declared_facts, tree_from
-
-        return replace(self, tree=tree_from(definition["tree"], declared_facts(), self.tree.name))
+        return replace(self, tree=_tree_of_then(definition["tree"], self.tree.name))
 
     def decide(self, agent: Agent, request: Request, calls: Calls) -> Mapping[str, Any]:  # noqa: ARG002 - a brain's signature
         """Gather, decide, tell."""
         facts = self.gather(request, calls)
         return self.tell(self.tree.decide(asked_by(self.tree, facts)), facts, request)
+
+
+@lru_cache(8)
+def _tree_of_then(text: str, name: str) -> Tree:
+    """A tree as it was written down then; proved once, however many decisions of it are made again."""
+    from models.trees import declared_facts, tree_from
+
+    return tree_from(text, declared_facts(), name)
 
 
 def asked_by(tree: Tree, facts: Facts) -> dict[str, Any]:

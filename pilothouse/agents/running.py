@@ -34,7 +34,7 @@ class Run:
 
     def draft(self) -> Draft:
         """What is remembered of it. What runs share (definition, versions) is its own blob, and so kept once."""
-        definition, versions = canonical(self.agent.definition()), canonical(self.versions.as_json())
+        definition, versions = self.agent.definition_bytes(), canonical(self.versions.as_json())
         return Draft(
             kind="decision",
             subject=self.request.subject,
