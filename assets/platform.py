@@ -3,6 +3,7 @@ and imported then: Dagster loads this module for its declarations alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ from pydantic import SecretStr, ValidationError
 
 from connectors.connector import Connector, ConnectorKind
 from models.model import Model
+from pilothouse.kernel.concealing import conceal
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.log import conceal
 from pilothouse.kernel.registry import discover
-from pilothouse.kernel.settings import PREFIX, Settings, SourceSettings, config_error
+from pilothouse.kernel.settings import PREFIX, PrincipalSettings, Settings, SourceSettings, config_error
 from pilothouse.kernel.streams import Stream
 from quality.rule import Rule, rules_for
 
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
     from connectors.target import Target
     from graph.kinds import Ontology
     from graph.store import Graph
+    from models.tracking import Tracking
     from models.training import Trainer
     from pilothouse.agents.agent import Agent
+    from pilothouse.agents.brains.gateway import Gateway
+    from pilothouse.agents.brains.records import Records
     from pilothouse.agents.capsules import Ledger
+    from pilothouse.agents.deciding import Deciding
+    from pilothouse.agents.trials.case import Case
+    from pilothouse.agents.trials.judging import Judge
+    from pilothouse.agents.trials.standing import Standings
     from pilothouse.approvals.executor import Executor
     from pilothouse.approvals.principals import Principals
     from pilothouse.approvals.proposals import Proposals
@@ -136,8 +144,8 @@ class Platform:
         )
 
     def close(self) -> None:
-        """Give back the connections to database and graph, and the engine of tables, if any were opened."""
-        for part in ("database", "graph", "builder"):
+        """Give back the connections to database, graph and language models, and the engine of tables, if any were opened."""
+        for part in ("database", "graph", "builder", "gateway"):
             if part in self.__dict__:
                 getattr(self, part).close()
 
@@ -188,7 +196,7 @@ class Platform:
     @cached_property
     def models(self) -> dict[str, Model]:
         """Every declared model by name."""
-        return discover("models", Model)
+        return discover("models.declared", Model)
 
     def model(self, name: str) -> Model:
         """One model; ConfigError where none has that name."""
@@ -197,31 +205,119 @@ class Platform:
         return self.models[name]
 
     @cached_property
-    def trainer(self) -> Trainer:
-        """What trains them, and keeps their versions in MLflow."""
+    def tracking(self) -> Tracking:
+        """MLflow."""
         from models.tracking import Tracking, artifact_folder
-        from models.training import Trainer
 
         mlflow = self.settings.mlflow
         if mlflow.url is not None:
             conceal([mlflow.url.get_secret_value()])
-            tracking = Tracking(mlflow.url.get_secret_value())
-        else:
-            tracking = Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
-        return Trainer(self.lake, tracking, keep=mlflow.keep, pins=self.pins)
+            return Tracking(mlflow.url.get_secret_value())
+        return Tracking(self.database.ensure_database("mlflow"), mlflow.artifacts or artifact_folder(self.settings.home))
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """What trains models, and keeps their versions in MLflow."""
+        from models.training import Trainer
+
+        return Trainer(self.lake, self.tracking, keep=self.settings.mlflow.keep, pins=self.pins)
 
     @cached_property
     def agents(self) -> dict[str, Agent]:
-        """Every declared agent by name."""
+        """Every declared agent by name, with the brain that is set for it."""
         from pilothouse.agents.agent import Agent
 
-        return discover("pilothouse.agents.desks", Agent)
+        found = discover("pilothouse.agents.desks", Agent)
+        for name, given in self.settings.agents.brains.items():
+            if name not in found:
+                raise ConfigError(f"agents.{name}: there is no such agent", hint=f"there are {', '.join(found)}")
+            if given.brain == "language":
+                from pilothouse.agents.brains.language import speaking
+
+                found[name] = speaking(found[name], given.models, self.gateway)
+        return found
+
+    def in_force(self, name: str) -> Agent:
+        """The version of an agent that decides: today's, unless it was tried and found worse than another."""
+        agent = self.agent(name)
+        given = self.settings.agents.brains.get(name)
+        return self._asking(self.standings.in_force(agent, only_tried=given is not None and given.tried))
+
+    def rival(self, name: str) -> Agent | None:
+        """The version that today's must not be worse than; None where there is no other."""
+        rival = self.standings.rival(self.agent(name))
+        return None if rival is None else self._asking(rival)
+
+    def _asking(self, agent: Agent) -> Agent:
+        """An earlier version that a language model decides for asks through the gateway of today."""
+        from pilothouse.agents.brains.language import LanguageModel
+
+        if isinstance(agent.brain, LanguageModel) and agent.brain.gateway is None:
+            return replace(agent, brain=replace(agent.brain, gateway=self.gateway))
+        return agent
+
+    @cached_property
+    def standings(self) -> Standings:
+        """Which versions of agents stood up to their trials."""
+        from pilothouse.agents.trials.standing import Standings
+
+        return Standings(self.database)
+
+    def cases(self, name: str) -> list[Case]:
+        """What an agent is tried by: the cases that come with it, and those that people made of its decisions."""
+        from pilothouse.agents.trials.feedback import spoken_cases
+        from pilothouse.agents.trials.shipped import shipped_cases
+
+        agent = self.agent(name)
+        return [*(shipped_cases(agent.trials.cases) if agent.trials else []), *spoken_cases(self.ledger, agent)]
+
+    def judge(self, name: str) -> Judge | None:
+        """Who reads an agent's reasons; None where nobody is set."""
+        from pilothouse.agents.budget import Budget
+        from pilothouse.agents.trials.judging import Judge
+
+        given = self.settings.agents.brains.get(name)
+        if given is None or not given.judge:
+            return None
+        self.gateway.speaker(given.judge)
+        return Judge(self.gateway, given.judge, Budget())
+
+    @cached_property
+    def records(self) -> Records:
+        """What MLflow shows of language models' decisions."""
+        from pilothouse.agents.brains.records import Records
+
+        return Records(self.database, self.ledger, self.tracking)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """What asks language models."""
+        from pilothouse.agents.brains.answers import Answers
+        from pilothouse.agents.brains.gateway import Gateway
+
+        conceal(given.key.get_secret_value() for given in self.settings.providers.values() if given.key is not None)
+        return Gateway.of(self.settings, Answers(lambda: self.database))
 
     def agent(self, name: str) -> Agent:
         """One agent; ConfigError where none has that name."""
         if name not in self.agents:
             raise ConfigError(f"no agent '{name}'", hint=f"there are {', '.join(self.agents)}; a plugin adds one by an entry point")
         return self.agents[name]
+
+    def deciding(self, name: str) -> Deciding:
+        """One agent at work: what wakes it, and what becomes of what it decides."""
+        from pilothouse.agents.deciding import Deciding
+        from pilothouse.approvals.proposing import proposing
+
+        return Deciding(
+            self.in_force(name),
+            lake=self.lake,
+            database=self.database,
+            ledger=self.ledger,
+            pins=self.pins,
+            follow=proposing(self.proposals),
+            patience=self.settings.agents.patience,
+        )
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -233,9 +329,10 @@ class Platform:
     @cached_property
     def principals(self) -> Principals:
         """Who may approve what agents propose."""
-        from pilothouse.approvals.principals import Principals
+        from pilothouse.approvals.principals import ADMIN, Principals
 
-        return Principals(self.database, self.settings.principals)
+        # Where nobody is declared, one administrator stands for whoever owns this machine; `pilothouse up` keeps their token.
+        return Principals(self.database, self.settings.principals or {ADMIN: PrincipalSettings(role=ADMIN)})
 
     @cached_property
     def proposals(self) -> Proposals:

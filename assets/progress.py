@@ -1,4 +1,4 @@
-"""Who hears of each stream that is synced, each table that is made and each type that is loaded: the terminal of who started it here."""
+"""Who hears of each stream that is synced, each table, each type of the graph and each decision: the terminal of who started it here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from assets.loading import Load
     from assets.measuring import Measured
     from graph.loading import Loaded
+    from pilothouse.agents.deciding import Came
     from pilothouse.tables.building import Made
 
 T = TypeVar("T")
@@ -43,3 +44,4 @@ LOADS: Channel[Load | None] = Channel("loads")  # nothing yet when a stream's sy
 TABLES: Channel[Made] = Channel("tables")
 GRAPH: Channel[Loaded] = Channel("graph")
 MEASURES: Channel[Measured] = Channel("measures")
+DECISIONS: Channel[Came] = Channel("decisions")

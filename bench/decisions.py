@@ -30,7 +30,7 @@ from bench.apart import ours
 from bench.figure import Figure, figure
 from bench.why import percentile
 from graph.resolution.corrections import Corrections
-from models.late_payment_risk import LATE_PAYMENT_RISK
+from models.declared.late_payment_risk import LATE_PAYMENT_RISK
 from models.training import read_tables
 from models.versions import Version, VersionTable
 from pilothouse.agents.agent import Agent, Request
@@ -173,8 +173,8 @@ def make_again(folder: str) -> int:
 
     there = Bundle(Path(folder) / "decisions.zip")
     agents = {agent.name: agent for agent in AGENTS}
-    socket.socket.connect = refused  # type: ignore[method-assign]
-    socket.socket.connect_ex = refused  # type: ignore[method-assign]
+    for name in ("connect", "connect_ex"):
+        setattr(socket.socket, name, refused)
     began = time.perf_counter()
     same = sum(replay(there, each, agents[each.manifest["agent"]]).identical for each in there.entries(kind="decision"))
     note(folder, replay_seconds=time.perf_counter() - began)

@@ -19,8 +19,8 @@ import polars as pl
 
 from bench import tables
 from bench.figure import Figure, figure
-from models.cash_in import CASH_IN
-from models.late_payment_risk import LATE_PAYMENT_RISK as RISK
+from models.declared.cash_in import CASH_IN
+from models.declared.late_payment_risk import LATE_PAYMENT_RISK as RISK
 from models.model import Fitted
 from models.scoring import Scorer
 from models.splitting import Parts, divided, labelled

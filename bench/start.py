@@ -1,4 +1,4 @@
-"""A newcomer's first minutes: clone, install and first sync; the next start; what it all weighs.
+"""A newcomer's first minutes: clone, install, first sync and first decision; the next start; what it all weighs.
 
 The clone is of the last commit, with empty package caches, in a folder that goes away afterwards. Everything is done by the
 commands that the README names.
@@ -26,6 +26,7 @@ ROUNDS = 7
 SETTLE = 60.0
 WATCHED = 60.0
 PATIENCE = 900.0
+SYNCED, DECIDED = " in full, ", "pilothouse replay "  # what `up` says when it makes its first table, and when it shows a decision
 
 
 def figures() -> list[Figure]:
@@ -34,7 +35,10 @@ def figures() -> list[Figure]:
         clone, environment = Path(folder) / "pilothouse", _bare_environment(Path(folder))
         cloned = _timed(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], Path(folder), environment)
         installed = _timed(["make", "install"], clone, environment)
-        synced = _timed([".venv/bin/pilothouse", "up", "--once"], clone, environment)
+        with _up(clone, environment, "--once") as running:
+            synced = running.seconds_until_said(SYNCED)
+            decided = running.seconds_until_said(DECIDED)
+            running.ended()
         with _up(clone, environment) as running:
             healthy = running.seconds_until("parts.json")
             ready = running.seconds_until_said("Pilothouse is up")
@@ -43,10 +47,12 @@ def figures() -> list[Figure]:
     alone, with_ours = _import_seconds("dagster"), _import_seconds("orchestration.definitions")
     return [
         figure("fresh clone, cold package cache, to the first full sync", cloned + installed + synced, "s", better="lower", bar=240),
+        figure("the same, to the first explained decision", cloned + installed + decided, "s", better="lower", bar=360),
         figure("of that, installing", installed, "s", better="lower"),
         figure("of that, generating the enterprise, starting and syncing", synced, "s", better="lower"),
+        figure("of that, making tables, graph and models, and deciding", decided - synced, "s", better="lower"),
         figure("second `up` to all healthy", healthy, "s", better="lower", bar=30),
-        figure("second `up` to synced again, schedules on", ready, "s", better="lower"),
+        figure("second `up` to synced and decided again, schedules on", ready, "s", better="lower"),
         figure("`import orchestration.definitions` beyond `import dagster`", with_ours - alone, "s", better="lower", bar=0.5),
         figure("`import dagster`", alone, "s", better="lower"),
         figure("memory of everything, idle (median over a minute)", statistics.median(weights), "GB", better="lower", bar=2.5),
@@ -71,6 +77,11 @@ class Running:
         """Seconds from its start until it said these words."""
         return self._until(lambda: words in self._log.read_text(errors="replace"), words)
 
+    def ended(self) -> None:
+        """Wait until it has ended by itself; RuntimeError where it failed."""
+        if self._process.wait(PATIENCE):
+            raise RuntimeError(f"`pilothouse up` failed:\n{self._log.read_text(errors='replace')[-3000:]}")
+
     def weights(self, seconds: float) -> Iterator[float]:
         """Gigabytes of it and of all it started, once a second. Pages that processes share count once (PSS)."""
         until = time.perf_counter() + seconds
@@ -91,17 +102,16 @@ class Running:
 
 
 @contextmanager
-def _up(clone: Path, environment: Mapping[str, str]) -> Iterator[Running]:
-    log = clone / "up.log"
+def _up(clone: Path, environment: Mapping[str, str], *arguments: str) -> Iterator[Running]:
+    log, command = clone / "up.log", [".venv/bin/pilothouse", "up", *arguments]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [".venv/bin/pilothouse", "up"], cwd=clone, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=clone, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             yield Running(process, clone / ".pilothouse", log)
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait(60)
 
 
 def _bare_environment(folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ before and after the write, so that a crash in between leaves a plan that can be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -118,16 +118,18 @@ class Target:
         self.name = name
         self._records = records
 
-    def plan(self, action: Action) -> Plan:
-        """Look at what the action would change, and keep it."""
+    def plan(self, action: Action, seen: Values | None = None) -> Plan:
+        """Look at what the action would change, and keep it. Conflict where the record is not as whoever decided on it has seen it."""
         if not action.values:
             raise TargetError(f"{self.name}: action {action.key} on {action} changes nothing", hint="give it at least one field to set")
         if not action.identity:
             return Plan(action=action, before=None)
-        seen = self._look(action, action.identity)
-        if seen is None:
+        now = self._look(action, action.identity)
+        if now is None:
             raise TargetError(f"{self.name}: there is no {action}", hint="it was deleted since the action was proposed; reject the action")
-        return Plan(action=action, before=seen.values, token=seen.token)
+        if seen and not _same(now.values, {name: value for name, value in seen.items() if name in action.values}):
+            raise self._conflict(action, before=seen, ours=action.values, now=now.values)
+        return Plan(action=action, before=now.values, token=now.token)
 
     def execute(self, plan: Plan) -> Receipt:
         """Write what was planned, once. Executing a plan again, after a crash or by two at once, finds it done."""
@@ -202,10 +204,11 @@ class Target:
 
     def _conflict(self, action: Action, *, before: Values, ours: Values, now: Values) -> Conflict:
         names = [name for name in action.values if now.get(name) != before.get(name)] or list(action.values)
-        lines = "; ".join(str(Difference(name, before.get(name), ours.get(name), now.get(name))) for name in names)
+        found = [Difference(name, before.get(name), ours.get(name), now.get(name)) for name in names]
         return Conflict(
-            f"{self.name}: {action} has changed since: {lines if now else 'it is gone'}",
+            f"{self.name}: {action} has changed since: {'; '.join(map(str, found)) if now else 'it is gone'}",
             hint="nothing was overwritten; look at both and plan anew",
+            differences=tuple(map(asdict, found)),
         )
 
     @staticmethod

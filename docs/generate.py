@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, SecretStr
@@ -21,7 +21,7 @@ from models.trees import declared_facts
 from models.trees.schema import files as schemas
 from pilothouse.cli.app import app
 from pilothouse.kernel.registry import discover
-from pilothouse.kernel.settings import PREFIX, Settings, SourceSettings, load
+from pilothouse.kernel.settings import PREFIX, AgentSettings, BrainSettings, Settings, SourceSettings, load
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -82,11 +82,12 @@ def _settings() -> Iterator[str]:
         f"`{PREFIX}<SECTION>__<KEY>`, which is where secrets belong. An unknown key is an error.\n"
     )
     sections = {name: field for name, field in Settings.model_fields.items() if name != "sources"}
-    top = {name: field for name, field in sections.items() if not _is_model(field.annotation)}
+    top = {name: field for name, field in sections.items() if not (_is_model(field.annotation) or _named(field.annotation))}
     yield "## At the top\n"
     yield from _fields(top)
     for name, field in sections.items():
-        yield from _section(name, field.annotation)
+        named = _named(field.annotation)
+        yield from _section(f"{name}.<name>" if named else name, named or field.annotation)
     yield "## `[sources.<name>]`\n"
     yield f"{_said(SourceSettings)}\n"
     yield from _fields(SourceSettings.model_fields)
@@ -104,6 +105,14 @@ def _section(name: str, kind: Any) -> Iterator[str]:
         yield from _fields({key: field for key, field in kind.model_fields.items() if not _is_model(field.annotation)})
         for key, field in kind.model_fields.items():
             yield from _section(f"{name}.{key}", field.annotation)
+        if kind is AgentSettings:
+            yield from _section(f"{name}.<name>", BrainSettings)
+
+
+def _named(annotation: Any) -> Any:
+    """What stands in a section under names of the user's own; None where it holds nothing such."""
+    kinds = get_args(annotation)
+    return kinds[1] if get_origin(annotation) is dict and _is_model(kinds[1]) else None
 
 
 def _fields(fields: Mapping[str, FieldInfo]) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """What a model is: one frozen value in one file, from which training, tracking, scoring, checks and pages are derived.
 
-`discover("models", Model)` finds the values of this package and of plugins (entry points in the group `pilothouse.models`), so
-adding a model is adding a file. How a kind of model learns and answers stands apart, behind `DecisionModel`.
+`discover("models.declared", Model)` finds the values of that package, and of plugins by entry points in the group
+`pilothouse.models.declared`, so adding a model is adding a file. How a kind of model learns and
+answers stands apart, behind `DecisionModel`.
 """
 
 from __future__ import annotations

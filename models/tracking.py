@@ -67,10 +67,10 @@ class Tracking:
 
     def register(self, model: Model, fitted: Fitted, tags: Mapping[str, str], details: Mapping[str, Any]) -> Registered:
         """Keep a fitted model: parameters, metrics, pictures, signature, card; then make it a version."""
-        with self._open() as client:
+        with self.opened() as client:
             import mlflow
 
-            experiment = self._experiment(client, model.name)
+            experiment = self.experiment(client, model.name)
             with mlflow.start_run(experiment_id=experiment, run_name=f"{model.name} {tags[FINGERPRINT][:8]}", tags=dict(tags)) as run:
                 mlflow.log_params(_parameters(model, fitted))
                 mlflow.log_metrics(dict(fitted.metrics))
@@ -86,7 +86,7 @@ class Tracking:
 
     def versions(self, name: str) -> list[Registered]:
         """Every version there is, the newest first."""
-        with self._open() as client:
+        with self.opened() as client:
             found = [
                 Registered(name, int(each.version), str(each.run_id), dict(each.tags))
                 for each in client.search_model_versions(f"name='{name}'")
@@ -97,7 +97,7 @@ class Tracking:
         """The version that the alias names, whoever gave it; None where there is none."""
         from mlflow.exceptions import MlflowException
 
-        with self._open() as client:
+        with self.opened() as client:
             try:
                 found = client.get_model_version_by_alias(name, CHAMPION)
             except MlflowException as error:
@@ -108,7 +108,7 @@ class Tracking:
 
     def card(self, registered: Registered) -> dict[str, Any]:
         """What a version scores with."""
-        with self._open():
+        with self.opened():
             import mlflow
 
             card: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{registered.run_id}/{_CARD}")
@@ -116,7 +116,7 @@ class Tracking:
 
     def judge(self, registered: Registered, verdict: str, compared: Compared | None) -> None:
         """Write down what came of the comparison, on the version and in its run."""
-        with self._open() as client:
+        with self.opened() as client:
             client.set_model_version_tag(registered.name, str(registered.version), VERDICT, verdict)
             if compared is not None:
                 told = {
@@ -130,24 +130,24 @@ class Tracking:
 
     def crown(self, registered: Registered) -> None:
         """Give a version the alias."""
-        with self._open() as client:
+        with self.opened() as client:
             client.set_registered_model_alias(registered.name, CHAMPION, str(registered.version))
 
     def forget(self, registered: Registered) -> None:
         """Remove a version with its run."""
-        with self._open() as client:
+        with self.opened() as client:
             client.delete_model_version(registered.name, str(registered.version))
             client.delete_run(registered.run_id)
 
     def estimator(self, registered: Registered) -> Any:
         """The scikit-learn estimator of a version, as MLflow loads it."""
-        with self._open():
+        with self.opened():
             import mlflow
 
             return mlflow.sklearn.load_model(f"models:/{registered.name}/{registered.version}")
 
     @contextmanager
-    def _open(self) -> Iterator[MlflowClient]:
+    def opened(self) -> Iterator[MlflowClient]:
         """A client, whatever MLflow says wrong translated."""
         os.environ.update({name: value for name, value in (_PATIENCE | _QUIET).items() if name not in os.environ})
         with warnings.catch_warnings():
@@ -168,7 +168,8 @@ class Tracking:
                     hint="see whether it runs, or set [mlflow] url; nothing was registered, and the next training repairs it",
                 ) from error
 
-    def _experiment(self, client: MlflowClient, name: str) -> str:
+    def experiment(self, client: MlflowClient, name: str) -> str:
+        """The identity of an experiment, made where there is none of that name."""
         found = client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)

@@ -1,6 +1,5 @@
 """When graph analytics are computed: whenever the marts they are made of say something else. And a run that a person starts."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from assets.analytics import OP
 from assets.progress import MEASURES, Listener
 from assets.resource import PlatformResource
 from orchestration.by_hand import execute, refuse_failed
+from orchestration.states import busy, key_of
 from orchestration.tables import JOB as BUILD_JOB
 from pilothouse.kernel.errors import GraphError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from assets.platform import Platform
 
 JOB = "measure_graph"
-_RUNNING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 def analytics_job(analytics: dg.AssetsDefinition) -> "UnresolvedAssetJobDefinition":
@@ -41,13 +40,12 @@ def analytics_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") 
     def measures_outdated(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.RunRequest | dg.SkipReason:
         from assets.measuring import Measuring
 
-        for name, doing in ((JOB, "graph analytics are being computed"), (BUILD_JOB, "their marts are being made")):
-            if context.instance.get_runs_count(dg.RunsFilter(job_name=name, statuses=_RUNNING)):
-                return dg.SkipReason(doing)
+        if skipped := busy(context, {JOB: "graph analytics are being computed", BUILD_JOB: "their marts are being made"}):
+            return skipped
         state = Measuring(platform.platform.lake).outdated()
         if state is None:
             return dg.SkipReason("graph analytics are up to date")
-        return dg.RunRequest(run_key=hashlib.sha256(state.encode()).hexdigest()[:32])
+        return dg.RunRequest(run_key=key_of(state))
 
     return measures_outdated
 

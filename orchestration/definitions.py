@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.agents import agent_asset, execution_asset
 from assets.analytics import analytics_assets
 from assets.data_docs import data_docs_asset
 from assets.graph import graph_assets
@@ -17,12 +18,15 @@ from assets.models import model_assets
 from assets.platform import Platform
 from assets.resource import PlatformResource
 from assets.tables import said_spec, table_assets, view_specs
+from assets.traces import traces_asset
+from orchestration.agents import agent_job, agent_sensor, execution_job, execution_sensor
 from orchestration.analytics import analytics_job, analytics_sensor
 from orchestration.graph import graph_job, graph_sensor
 from orchestration.models import model_jobs, model_sensors
 from orchestration.schedules import data_docs_schedule, sync_job, sync_schedule
 from orchestration.sensors import announce_pending
 from orchestration.tables import build_job, build_sensor
+from orchestration.traces import traces_job, traces_sensor
 from orchestration.upkeep import upkeep_asset, upkeep_job, upkeep_schedule
 from pilothouse.kernel.settings import load
 
@@ -40,6 +44,11 @@ def build(platform: Platform) -> dg.Definitions:
     measure_graph = analytics_job(analytics)
     models = list(platform.models.values())
     train, score = model_jobs(models)
+    agents = list(platform.agents.values())
+    decide = [agent_job(agent) for agent in agents]
+    write = execution_job()
+    speaking = [name for name, given in platform.settings.agents.brains.items() if given.brain == "language"]
+    show = traces_job()
     return dg.Definitions(
         assets=[
             *assets,
@@ -49,10 +58,13 @@ def build(platform: Platform) -> dg.Definitions:
             analytics,
             graph,
             *(asset for model in models for asset in model_assets(model)),
+            *(agent_asset(agent) for agent in agents),
+            execution_asset(),
+            *([traces_asset(speaking)] if speaking else []),
             data_docs_asset([asset.key for asset in assets]),
             upkeep_asset,
         ],
-        jobs=[*jobs, build, measure_graph, load_graph, train, score, upkeep_job],
+        jobs=[*jobs, build, measure_graph, load_graph, train, score, *decide, write, *([show] if speaking else []), upkeep_job],
         schedules=[*(sync_schedule(source, job) for source, job in zip(sources, jobs, strict=True)), data_docs_schedule, upkeep_schedule],
         sensors=[
             announce_pending,
@@ -60,6 +72,9 @@ def build(platform: Platform) -> dg.Definitions:
             analytics_sensor(platform, measure_graph),
             graph_sensor(platform, load_graph),
             *model_sensors(platform, train, score),
+            *(agent_sensor(platform, agent, job) for agent, job in zip(agents, decide, strict=True)),
+            execution_sensor(platform, write),
+            *([traces_sensor(show)] if speaking else []),
         ],
         resources={"platform": PlatformResource()},
         # One process a run: a process a step costs 36 s where the run takes one.

@@ -1,7 +1,5 @@
 """When the graph is loaded: whenever its marts say something else than it does. And a load that a person starts."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ from assets.graph import OP
 from assets.progress import GRAPH, Listener
 from assets.resource import PlatformResource
 from orchestration.by_hand import execute, refuse_failed
+from orchestration.states import busy, key_of
 from orchestration.tables import JOB as BUILD_JOB
 from pilothouse.kernel.errors import GraphError
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 JOB = "load_graph"
 _STATE_TAG = "pilothouse/graph_state"
-_RUNNING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 def graph_job(graph: dg.AssetsDefinition) -> "UnresolvedAssetJobDefinition":
@@ -44,9 +42,8 @@ def graph_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> d
     def graph_outdated(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.RunRequest | dg.SkipReason:
         from graph.loading import Loader
 
-        for name, doing in ((JOB, "the graph is being loaded"), (BUILD_JOB, "its marts are being made")):
-            if context.instance.get_runs_count(dg.RunsFilter(job_name=name, statuses=_RUNNING)):
-                return dg.SkipReason(doing)
+        if skipped := busy(context, {JOB: "the graph is being loaded", BUILD_JOB: "its marts are being made"}):
+            return skipped
         here = platform.platform
         try:
             state = Loader(here.graph, here.lake, here.ontology).outdated()
@@ -54,7 +51,7 @@ def graph_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> d
             return dg.SkipReason(str(error))
         if not state:
             return dg.SkipReason("the graph says what its marts say")
-        key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:32]
+        key = key_of(state)
         for run in context.instance.get_runs(dg.RunsFilter(job_name=JOB, tags={_STATE_TAG: key}), limit=1):
             if run.status == dg.DagsterRunStatus.SUCCESS or "pilothouse/error" in run.tags:
                 return dg.SkipReason("this state of the marts was tried; the last run tells what came of it")

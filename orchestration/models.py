@@ -1,7 +1,5 @@
 """When models are scored, and when they are trained again."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,6 +8,7 @@ import dagster as dg
 from assets.resource import PlatformResource
 from assets.tables import asset_key
 from models.model import Model
+from orchestration.states import busy, key_of
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # exported nowhere else
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 TRAIN = "train_models"
 SCORE = "score_models"
-_UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 
 
 def model_jobs(models: Sequence[Model]) -> "list[UnresolvedAssetJobDefinition]":
@@ -49,13 +47,13 @@ def model_sensors(
     def models_due(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.RunRequest | dg.SkipReason:
         from models.retraining import reasons_to_train
 
-        if context.instance.get_runs_count(dg.RunsFilter(job_name=TRAIN, statuses=_UNFINISHED)):
-            return dg.SkipReason("models are being trained")
+        if skipped := busy(context, {TRAIN: "models are being trained"}):
+            return skipped
         due = reasons_to_train(platform.platform.lake, list(platform.platform.models.values()))
         if not due:
             return dg.SkipReason("no model has outcomes that turned out otherwise than expected")
         # A state of the lake is tried once: what a training finds too little to learn from waits for more.
-        key = hashlib.sha256(json.dumps({name: each.state for name, each in due.items()}, sort_keys=True).encode()).hexdigest()[:32]
+        key = key_of({name: each.state for name, each in due.items()})
         selection = [asset_key(table) for name in due for table in (f"model/{name}", f"scores/{name}")]
         return dg.RunRequest(
             run_key=key, asset_selection=selection, tags={f"pilothouse/due_{name}": each.reason[:200] for name, each in due.items()}
@@ -71,13 +69,11 @@ def model_sensors(
     def scores_outdated(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.RunRequest | dg.SkipReason:
         from models.retraining import scores_state
 
-        if context.instance.get_runs_count(dg.RunsFilter(job_name=SCORE, statuses=_UNFINISHED)):
-            return dg.SkipReason("scores are being made")
+        if skipped := busy(context, {SCORE: "scores are being made"}):
+            return skipped
         state = scores_state(platform.platform.lake, list(platform.platform.models.values()))
         if not state:
             return dg.SkipReason("no model is used yet")
-        # Scores of a state are made once: Dagster knows the key of a run that it has had.
-        key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:32]
-        return dg.RunRequest(run_key=key, asset_selection=[asset_key(f"scores/{name}") for name in state])
+        return dg.RunRequest(run_key=key_of(state), asset_selection=[asset_key(f"scores/{name}") for name in state])
 
     return [models_due, scores_outdated]

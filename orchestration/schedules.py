@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.platform import Source
+from orchestration.states import busy
 from pilothouse.kernel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,14 +37,8 @@ def sync_schedule(source: Source, job: "UnresolvedAssetJobDefinition") -> dg.Sch
         description=f"Every {source.settings.every}.",
     )
     def every(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        unfinished = context.instance.get_runs_count(
-            dg.RunsFilter(
-                job_name=f"sync_{source.name}",
-                statuses=[dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED],
-            )
-        )
         # Runs that pile up behind a slow source would read the same rows again and again.
-        return dg.SkipReason(f"the last sync of {source.name} is still running") if unfinished else dg.RunRequest()
+        return busy(context, {f"sync_{source.name}": f"the last sync of {source.name} is still running"}) or dg.RunRequest()
 
     return every
 

@@ -1,13 +1,12 @@
 """When tables are made: whenever what they are made of says something else than it did."""
 
-import hashlib
-import json
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.resource import PlatformResource
 from assets.tables import asset_key
+from orchestration.states import busy, key_of
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition  # exported nowhere else
@@ -34,13 +33,11 @@ def build_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> d
         description="Asks for a run of the tables whose models or inputs have changed.",
     )
     def tables_outdated(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.RunRequest | dg.SkipReason:
-        running = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-        if context.instance.get_runs_count(dg.RunsFilter(job_name=JOB, statuses=running)):
-            return dg.SkipReason("tables are being made")
+        if skipped := busy(context, {JOB: "tables are being made"}):
+            return skipped
         state = platform.platform.builder.outdated()
         if not state:
             return dg.SkipReason("every table is up to date")
-        run_key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:32]
-        return dg.RunRequest(run_key=run_key, asset_selection=[asset_key(table) for table in state])
+        return dg.RunRequest(run_key=key_of(state), asset_selection=[asset_key(table) for table in state])
 
     return tables_outdated

@@ -13,11 +13,15 @@ _LONGEST_WRITE = timedelta(days=1)
 @dg.asset(
     key=["platform", "upkeep"],
     group_name="platform",
-    description="Compacts small files, expires old table versions that nothing pins, prunes the event log and Dagster's own runs.",
+    description="Compacts small files, expires old table versions that nothing pins, prunes the event log and Dagster's own runs, and "
+    "closes proposals whose time has passed.",
     kinds={"delta", "postgres"},
 )
 def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
     """What was removed, by kind."""
+    from pilothouse.agents import inbox
+    from pilothouse.agents.brains.answers import Answers
+    from pilothouse.approvals.proposals import expire
     from pilothouse.kernel.lake.upkeep import Kept, tend
 
     settings = platform.platform.settings
@@ -27,6 +31,9 @@ def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) 
             tend(table, keep=settings.lake.keep, pinned=pins.get(table.name, frozenset())) for table in platform.platform.lake.tables()
         ]
         events = platform.platform.events.prune(settings.retention.events)
+        answers = Answers(lambda: platform.platform.database).prune(settings.gateway.keep)
+        settled = inbox.prune(platform.platform.database, settings.retention.events)
+        expired = expire(platform.platform.database)
         drafts = platform.platform.objects.discard_unfinished(datetime.now(UTC) - _LONGEST_WRITE)
     runs = _prune_runs(context.instance, datetime.now(UTC) - settings.retention.runs)
     total = sum(tended, Kept())
@@ -35,6 +42,9 @@ def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) 
         "removed_files": total.removed,
         "kept_for_pins": total.pinned,
         "pruned_events": events,
+        "pruned_occasions": settled,
+        "pruned_answers": answers,
+        "expired_proposals": expired,
         "pruned_runs": runs,
         "discarded_drafts": drafts,
     }

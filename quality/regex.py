@@ -16,6 +16,8 @@ _WORD = r"\p{L}\p{N}_"
 _OUTSIDE = {r"\w": f"[{_WORD}]", r"\W": f"[^{_WORD}]", r"\s": r"[\s\x1c-\x1f]", r"\S": r"[^\s\x1c-\x1f]", r"\Z": r"\z"}
 _INSIDE = {r"\w": _WORD, r"\W": f"[^{_WORD}]", r"\s": r"\s\x1c-\x1f", r"\S": r"[^\s\x1c-\x1f]", "[": r"\[", "&": r"\&", "~": r"\~"}
 _TOKEN = re.compile(r"\\.|.", re.DOTALL)
+# Where Rust may say no: marked groups, escapes beyond the common ones, braces that are no small repetition, whatever is repeated twice.
+_DOUBTFUL = re.compile(r"\(\?|\\(?![wWdDsStnr])[0-9A-Za-z]|[*+?}][+*?{]|\)\{|\{(?![0-9]{1,2}(,[0-9]{0,2})?\})")
 _MULTILINE = re.compile(r"\(\?[a-zA-Z]*m")
 
 
@@ -43,14 +45,16 @@ def translated(pattern: str) -> str:
 @lru_cache(maxsize=1024)
 def untranslatable(pattern: str) -> str:
     """Why the pattern cannot be used; empty when it can."""
-    import polars as pl
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python warns that `[[` may mean something else one day
             re.compile(pattern)
     except re.error as error:
         return f"{pattern!r} is no regular expression: {error}"
+    if not _DOUBTFUL.search(pattern):  # as most: a code location that declares rules need not load the engine to learn what is certain
+        return ""
+    import polars as pl
+
     try:
         pl.select(pl.lit("").str.contains(translated(pattern)))
     except pl.exceptions.ComputeError as error:

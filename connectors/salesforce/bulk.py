@@ -20,7 +20,7 @@ from typing import Any, Final
 import pyarrow as pa
 import structlog
 
-from connectors.http import prefetch
+from connectors.http.prefetch import prefetch
 from connectors.salesforce.decode import from_csv
 from connectors.salesforce.errors import job_failed
 from connectors.salesforce.org import Org

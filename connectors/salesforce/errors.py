@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from connectors.http import Blame, Request, Response
-from connectors.http.translation import refused
+from connectors.http.exchange import Request, Response
+from connectors.http.translation import Blame, refused
 from pilothouse.kernel.errors import CredentialsRejected, SourceContractChanged, SourceError, SourceUnavailable
 
 # Statuses whose body names a code; anything else is judged by its status.

@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from connectors.http import Blame, HttpClient, Request, Response
+from connectors.http.client import HttpClient
+from connectors.http.exchange import Request, Response
+from connectors.http.translation import Blame
 from connectors.salesforce.errors import AN_HOUR, ANSWERS, judged
 from connectors.salesforce.options import SalesforceOptions
 from connectors.salesforce.sessions import SessionAuth, login

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from connectors.http import Page, Request, prefetch, walk
+from connectors.http.exchange import Page, Request, walk
+from connectors.http.prefetch import prefetch
 from connectors.salesforce.errors import ANSWERS
 from connectors.salesforce.org import Org
 from pilothouse.kernel.errors import SourceContractChanged

@@ -17,7 +17,9 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import msgspec
 
-from connectors.http import Blame, HttpClient, Request, Response
+from connectors.http.client import HttpClient
+from connectors.http.exchange import Request, Response
+from connectors.http.translation import Blame
 from connectors.salesforce.options import SalesforceOptions
 from pilothouse.kernel.errors import ConfigError, CredentialsRejected, SourceContractChanged, SourceUnavailable
 

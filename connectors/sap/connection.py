@@ -6,7 +6,10 @@ from typing import Any
 
 import httpx
 
-from connectors.http import Blame, HttpClient, RequestBudget, TokenAuth
+from connectors.http.auth import TokenAuth
+from connectors.http.budget import RequestBudget
+from connectors.http.client import HttpClient
+from connectors.http.translation import Blame
 from connectors.sap.options import SapOptions
 
 

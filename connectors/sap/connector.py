@@ -16,7 +16,8 @@ import pyarrow as pa
 import structlog
 
 from connectors.connector import Connector
-from connectors.http import Request, prefetch
+from connectors.http.exchange import Request
+from connectors.http.prefetch import prefetch
 from connectors.sap.changes import Position, Progress, start_of_read
 from connectors.sap.connection import opened
 from connectors.sap.decode import PageDecoder

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from connectors.http import Page, Response
+from connectors.http.exchange import Page, Response
 from pilothouse.kernel.errors import SourceContractChanged, SourceError, SourceUnavailable
 
 SYNTHETIC_HEADER = "x-pilothouse-synthetic"

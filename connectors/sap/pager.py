@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from connectors.http import Request
+from connectors.http.exchange import Request
 from connectors.sap.page import ODataPage
 from connectors.sap.query import option, resolved, with_option
 from pilothouse.kernel.errors import SourceContractChanged

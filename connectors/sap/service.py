@@ -7,7 +7,9 @@ from collections.abc import Generator, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from connectors.http import HttpClient, Request, Response, prefetch, walk
+from connectors.http.client import HttpClient
+from connectors.http.exchange import Request, Response, walk
+from connectors.http.prefetch import prefetch
 from connectors.sap.changes import clock_of
 from connectors.sap.metadata import ServiceShape, parse_metadata
 from connectors.sap.page import ODataPage, joined, open_page

@@ -12,7 +12,8 @@ from typing import Any, Final, NoReturn
 
 import msgspec
 
-from connectors.http import HttpClient, Request, Response
+from connectors.http.client import HttpClient
+from connectors.http.exchange import Request, Response
 from connectors.http.translation import excerpt
 from connectors.sap.options import SapOptions
 from connectors.sap.query import address

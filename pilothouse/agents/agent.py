@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from pydantic import BaseModel
@@ -22,6 +22,11 @@ from pilothouse.agents.budget import Budget
 from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.agents.tools import Calls, Tool
 
+if TYPE_CHECKING:
+    from pilothouse.agents.brains.language import Wording
+    from pilothouse.agents.trials.property import Trials
+
+FOUND: Final = "subject.found"  # what a request says happened where no event woke the agent: it looked, and found it open
 # What a decision is made by, beside what its agent declares. How decisions are kept, read and compared is none of it: a new page that
 # shows them must not make every agent another version.
 CODE = (
@@ -67,6 +72,17 @@ class Brain(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Backlog:
+    """What an agent decides when it looks for the first time: what is open and recent. Older history is nobody's decision any more."""
+
+    table: str
+    key: str  # the column that names the subject
+    where: Mapping[str, Any]  # what is open
+    newest: str  # the column that tells what is recent
+    most: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
 class Agent:
     """One agent. Adding one is one file under `pilothouse/agents/desks`, or in a package that joins by an entry point."""
 
@@ -81,6 +97,11 @@ class Agent:
     budget: Budget = field(default_factory=Budget)
     tables: tuple[str, ...] = ()  # what its snapshot holds
     wakes_on: tuple[str, ...] = ()  # topics of events
+    awaits: Mapping[str, str] = field(default_factory=dict)  # tables that must hold a subject before it is decided, by which column
+    backlog: Backlog | None = None
+    approvers: tuple[str, ...] = ("credit_manager",)  # roles that may approve what it proposes
+    wording: Wording | None = None  # how a language model decides for it; without one, it says all of the output
+    trials: Trials | None = None  # what a version must stand up to
     owner: str = "team:credit"
 
     def definition(self) -> dict[str, Any]:
@@ -104,6 +125,7 @@ class Agent:
             "subject": self.subject,
             "tools": [_defined(tool) for tool in sorted(self.tools, key=lambda each: each.name)],
             "permissions": sorted(self.permissions),
+            "approvers": sorted(self.approvers),
             "output": self.output.model_json_schema(),
             "budget": msgspec.to_builtins(self.budget, str_keys=True),
             "tables": sorted(self.tables),
@@ -112,8 +134,9 @@ class Agent:
         }
 
     def _modules(self) -> set[str]:
-        """Where it stands, where its brain does, and where its tools do."""
-        return {self.output.__module__, type(self.brain).__module__, *(tool.run.__module__ for tool in self.tools)}
+        """Where it stands, where its brain does (which may name more), and where its tools do."""
+        brain: tuple[str, ...] = getattr(self.brain, "code", (type(self.brain).__module__,))
+        return {self.output.__module__, *brain, *(tool.run.__module__ for tool in self.tools)}
 
     @cached_property
     def _definition_bytes(self) -> bytes:
@@ -122,6 +145,25 @@ class Agent:
     @cached_property
     def _version(self) -> str:
         return hashlib.sha256(self._definition_bytes).hexdigest()
+
+    def as_defined(self, definition: Mapping[str, Any]) -> Agent:
+        """An earlier version: what it decides by is what its definition says, the code is that of today."""
+        return replace(
+            self,
+            instructions=definition["instructions"],
+            permissions=frozenset(definition["permissions"]),
+            approvers=tuple(definition.get("approvers", self.approvers)),
+            brain=brain_as_defined(self, definition["brain"]),
+        )
+
+
+def brain_as_defined(agent: Agent, definition: Any) -> Brain:
+    """The brain that an earlier definition of an agent names, whichever kind the agent has today."""
+    if "language" not in definition:
+        return agent.brain.as_defined(definition)
+    from pilothouse.agents.brains.language import LanguageModel  # nobody needs it who has no such decision
+
+    return LanguageModel.of(agent, ()).as_defined(definition)
 
 
 def _defined(tool: Tool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from pilothouse.agents.capsules.capsule import canonical
-from pilothouse.agents.tools import Calls
+from pilothouse.agents.tools import Asking, Calls
 from pilothouse.kernel.errors import AgentError, BudgetExceeded, PilothouseError, ToolDenied, ToolFailed
 
 Source = Literal["tool", "model", "clock"]
@@ -87,7 +87,7 @@ class Player:
 
 
 class Recorded:
-    """Tool calls through a cassette, while it is recorded or played."""
+    """Calls of tools and models through a cassette, while it is recorded or played."""
 
     def __init__(self, inner: Calls, cassette: Recorder | Player) -> None:
         self._inner = inner
@@ -96,6 +96,10 @@ class Recorded:
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """The answer, now or then."""
         return self._cassette.hear("tool", name, dict(arguments), lambda: self._inner.call(name, arguments))
+
+    def ask(self, model: str, asked: Mapping[str, Any], answered: Asking) -> Any:
+        """The same of a language model."""
+        return self._cassette.hear("model", model, dict(asked), lambda: self._inner.ask(model, asked, answered))
 
 
 def _diverged(place: int, how: str) -> PilothouseError:

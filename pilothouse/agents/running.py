@@ -56,8 +56,8 @@ class Run:
         )
 
 
-def run(agent: Agent, request: Request, snapshot: Snapshot) -> Run:
-    """Let an agent decide. An AgentError says why it did not; nothing has happened then."""
+def run(agent: Agent, request: Request, snapshot: Snapshot | None) -> Run:
+    """Let an agent decide, without a snapshot where its tools need none. An AgentError says why it did not; nothing has happened then."""
     account, recorder = Account(agent.budget), Recorder()
     with recording() as versions, looking() as look:
         permitted = Permitted(Toolbox(agent.tools, snapshot), agent.permissions)
@@ -94,23 +94,13 @@ def replay(kept: Kept, capsule: Capsule, agent: Agent) -> Replayed:
     if capsule.kind != "decision":
         raise AgentError(f"capsule {capsule.digest[:12]} is of kind {capsule.kind}", hint="only a decision can be replayed")
     definition = msgspec.json.decode(kept.blob(capsule.blobs["agent"]))
-    then = as_defined(agent, definition)
+    then = agent.as_defined(definition)
     request = Request.from_json(msgspec.json.decode(kept.blob(capsule.blobs["request"])))
     player = Player.of(kept.blob(capsule.blobs["cassette"]))
     # Behind the player is an empty toolbox: there is nothing that a replay could ask.
     output = _checked(then, then.brain.decide(then, request, Repeats(Recorded(Toolbox((), None), player))))
     player.finish()
     return Replayed(capsule, kept.blob(capsule.blobs["output"]), output, definition["code"] == agent.definition()["code"])
-
-
-def as_defined(agent: Agent, definition: Mapping[str, Any]) -> Agent:
-    """The agent of an earlier definition: today's code, and what it decided by then."""
-    return replace(
-        agent,
-        instructions=definition["instructions"],
-        permissions=frozenset(definition["permissions"]),
-        brain=agent.brain.as_defined(definition["brain"]),
-    )
 
 
 def _checked(agent: Agent, said: Mapping[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ what a decision read is known before it reads. Every table that is looked at is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from pilothouse.kernel.errors import LakeError, ToolFailed
-from pilothouse.kernel.lake.duck import offer_store
 from pilothouse.kernel.versions import Pinned, Versions, note_read
 
 if TYPE_CHECKING:
@@ -46,6 +45,12 @@ def looking() -> Iterator[Look]:
         yield look
     finally:
         _looks.reset(token)
+
+
+def saw_synthetic() -> None:
+    """Note for whoever is looking that a row comes from the enterprise in a box."""
+    for look in _looks.get():
+        look.synthetic = True
 
 
 class Snapshot:
@@ -81,11 +86,17 @@ class Snapshot:
             raise ToolFailed(f"{table}: more than one row has {told}", hint="name the whole key")
         return found[0] if found else None
 
+    @property
+    def versions(self) -> Versions:
+        """What it holds, whether it was looked at or not."""
+        return Versions(read=tuple(sorted(self._versions.values())))
+
     def rows(self, table: str, where: Mapping[str, Any], *, limit: int, order: str = "") -> list[dict[str, Any]]:
-        """Rows with these values as plain JSON: moments and days as ISO texts, decimals as texts that keep their digits."""
+        """Rows with these values as plain JSON: moments and days as ISO texts, decimals as texts that keep their digits. `order` names
+        columns, one with a minus before it from its end."""
         view = self._view(table)
         conditions = " AND ".join(f"{_quoted(name)} = ?" for name in where) or "true"
-        ordered = f" ORDER BY {_quoted(order)}" if order else ""
+        ordered = f" ORDER BY {', '.join(map(_ordered, order.split(', ')))}" if order else ""
         with self._cursor() as cursor:
             try:
                 cursor.execute(f"SELECT * FROM {view} WHERE {conditions}{ordered} LIMIT {int(limit)}", list(where.values()))
@@ -94,9 +105,17 @@ class Snapshot:
             except _duckdb().Error as error:
                 raise ToolFailed(f"{table}: {error}", hint="name columns that the table has") from error
         if any(row.get(_SYNTHETIC) for row in found):
-            for look in _looks.get():
-                look.synthetic = True
+            saw_synthetic()
         return found
+
+    def holds(self, table: str, column: str, values: Collection[str]) -> set[str]:
+        """Which of these values stand in a column; none where the snapshot has no such table yet."""
+        if table not in self._versions or not values:
+            return set()
+        view = self._view(table)
+        with self._cursor() as cursor:
+            cursor.execute(f"SELECT DISTINCT {_quoted(column)} FROM {view} WHERE {_quoted(column)} IN (SELECT unnest(?))", [list(values)])
+            return {str(value) for (value,) in cursor.fetchall()}
 
     def close(self) -> None:
         """Give back DuckDB's memory."""
@@ -129,6 +148,8 @@ class Snapshot:
             return self._views[table]
 
     def _open(self) -> duckdb.DuckDBPyConnection:
+        from pilothouse.kernel.lake.duck import offer_store  # with all that the lake needs, which a declaration does not
+
         if self._connection is None:
             self._connection = _duckdb().connect(config={"threads": 1})
             self._connection.execute("SET TimeZone = 'UTC'")
@@ -154,6 +175,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex().upper()
     return value
+
+
+def _ordered(name: str) -> str:
+    return f"{_quoted(name[1:])} DESC" if name.startswith("-") else _quoted(name)
 
 
 def _quoted(name: str) -> str:

@@ -24,6 +24,7 @@ from pilothouse.kernel.errors import AgentError, ConfigError, PilothouseError, T
 Effect = Literal["read", "propose", "act"]
 REPEATS: Final = 3  # the third time, the same call with the same arguments says that the agent runs in a circle
 _CALL: Final = Cost(calls=1)
+Asking = Callable[[Account], Any]  # asks a model, and takes from the account what each attempt may cost before it is made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,10 @@ class Calls(Protocol):
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """The tool's answer as plain JSON; an AgentError where there is none."""
+        ...
+
+    def ask(self, model: str, asked: Mapping[str, Any], answered: Asking) -> Any:
+        """A language model's answer as plain JSON. `asked` says all that the answer depends on, as it is remembered."""
         ...
 
 
@@ -73,6 +78,10 @@ class Toolbox:
             where = ".".join(map(str, first["loc"])) or "arguments"
             raise ToolFailed(f"{name}: {where}: {first['msg']}", hint=f"it takes {', '.join(tool.arguments.model_fields)}") from error
         return _within(tool, lambda: tool.run(self._snapshot, valid))
+
+    def ask(self, model: str, asked: Mapping[str, Any], answered: Asking) -> Any:  # noqa: ARG002 - there is nobody to ask
+        """Tools alone have no account that a model's answer could be paid from."""
+        raise ToolDenied(f"{model} cannot be asked here", hint="a model is asked in a run, which has a budget")
 
 
 class Permitted:
@@ -120,6 +129,10 @@ class Budgeted:
             reservation.used = _CALL
             return answer
 
+    def ask(self, model: str, asked: Mapping[str, Any], answered: Asking) -> Any:  # noqa: ARG002 - what it costs is all that counts here
+        """The answer. Who asks knows how often it takes, and what that costs, so it is handed the account."""
+        return answered(self._account)
+
 
 class Repeats:
     """Stops a run that asks the same thing again and again: the snapshot does not change, so neither does the answer."""
@@ -138,6 +151,10 @@ class Repeats:
                 hint="its instructions lead it in a circle; its capsule shows every step",
             )
         return self._inner.call(name, arguments)
+
+    def ask(self, model: str, asked: Mapping[str, Any], answered: Asking) -> Any:
+        """The answer. A conversation only grows, so no question of one run is ever asked twice."""
+        return self._inner.ask(model, asked, answered)
 
 
 def _within(tool: Tool, run: Callable[[], Any]) -> Any:

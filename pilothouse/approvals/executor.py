@@ -7,8 +7,9 @@ keeps the receipt. Two executors exclude each other, proposal by proposal.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -20,7 +21,15 @@ from pilothouse.approvals.principals import Principal
 from pilothouse.approvals.proposals import Proposal, Proposals, Status, draft_of
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.locks import exclusively
-from pilothouse.kernel.errors import AgentError, Conflict, TargetError
+from pilothouse.kernel.errors import AgentError, Conflict, PilothouseError, TargetError
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An approved proposal after a try to execute it, and what is to be said of that."""
+
+    proposal: Proposal
+    said: str
 
 
 class Executor:
@@ -51,6 +60,16 @@ class Executor:
             how = "found written" if receipt.found else "written and read back"
             return self._proposals.move(proposal, "executed", how, _entry(proposal, "execution", receipt), receipt=encode(receipt))
 
+    def execute_all(self) -> Iterator[Tried]:
+        """Execute everything that is approved, the oldest first. One that cannot be written now or ever stops no other."""
+        for proposal in reversed(self._proposals.all("approved")):
+            try:
+                done = self.execute(proposal.id)
+            except PilothouseError as error:
+                yield Tried(self._proposals.get(proposal.id), str(error))
+            else:
+                yield Tried(done, done.said)
+
     def undo(self, named: str, principal: Principal, why: str) -> Proposal:
         """Put back what was before. Conflict where the record has changed since; then nothing is written, and it stays executed."""
         with self._alone(named):
@@ -67,7 +86,7 @@ class Executor:
         """The plan that was kept, or a new one that is kept before anything is written."""
         if proposal.plan is not None:
             return decode_plan(proposal.plan)
-        plan = target.plan(proposal.action)
+        plan = target.plan(proposal.action, proposal.seen)
         self._proposals.move(proposal, "approved", proposal.said, plan=encode(plan))
         return plan
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pilothouse.approvals.principals import Principal
+from pilothouse.approvals.principals import ADMIN, Principal
 from pilothouse.kernel.errors import AccessDenied
 
 
@@ -29,14 +29,17 @@ class Policy:
         """How many people must say yes."""
         return 2 if amount > self.four_eyes_above else 1
 
+    @staticmethod
+    def admit_role(principal: Principal, roles: Sequence[str]) -> None:
+        """AccessDenied unless this person is one of those."""
+        if principal.role not in (*roles, ADMIN):
+            raise AccessDenied(f"{principal.name} is {principal.role}, and this is for {' or '.join(roles)}", hint="ask somebody who is")
+
     def admit(self, principal: Principal, asked: Asked, said_yes: Sequence[str] = ()) -> None:
         """AccessDenied unless this person may say yes to this."""
         if principal.name in asked.authors:
             raise AccessDenied(f"{principal.name} made this proposal what it is, and nobody approves their own", hint="ask somebody else")
-        if principal.role not in asked.roles:
-            raise AccessDenied(
-                f"{principal.name} is {principal.role}, and this is for {' or '.join(asked.roles)}", hint="ask somebody who is"
-            )
+        self.admit_role(principal, asked.roles)
         if principal.limit is not None and asked.amount > principal.limit:
             raise AccessDenied(
                 f"{principal.name} approves up to {principal.limit:,}, and this is about {asked.amount:,}",

@@ -11,8 +11,8 @@ of. An edit makes a new revision, which nobody has approved yet; who edits becom
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 import msgspec
 import sqlalchemy as sa
 
-from connectors.target import Action, Value
+from connectors.target import Action, Value, decode_plan
 from pilothouse.agents.capsules import Capsule, Draft, Ledger
 from pilothouse.agents.capsules.capsule import Digest
 from pilothouse.approvals.policy import Asked, Policy
@@ -49,11 +49,20 @@ class Proposal:
     roles: tuple[str, ...]
     synthetic: bool
     expires_at: datetime
+    created_at: datetime
+    changed_at: datetime
     revision: int = 1
     status: Status = "open"
     said: str = ""
     plan: bytes | None = None
     receipt: bytes | None = None
+    seen: Mapping[str, Value] = field(default_factory=dict)  # the fields as they were when it was decided, where the agent told
+
+    @property
+    def change(self) -> dict[str, list[Value]]:
+        """What it would change: each field as it was when it was decided, or as it was found when it was planned, and as it would be."""
+        before = (decode_plan(self.plan).before or {}) if self.plan is not None else self.seen
+        return {name: [before.get(name), value] for name, value in self.action.values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +97,11 @@ class Proposals:
         reason: str,
         amount: Decimal,
         roles: tuple[str, ...],
+        seen: Mapping[str, Value] | None = None,
     ) -> Proposal:
         """A new proposal, in the transaction that remembers the decision. The same decision proposing the same again is one."""
         identity = hashlib.sha256(f"{decision.digest} {target} {action.key}".encode()).hexdigest()[:_ID_DIGITS]
+        now = _now()
         made = Proposal(
             id=identity,
             decision=decision.digest,
@@ -101,17 +112,24 @@ class Proposals:
             amount=amount,
             roles=roles,
             synthetic=bool(decision.manifest["synthetic"]),
-            expires_at=datetime.now(UTC) + self._expires,
+            expires_at=now + self._expires,
+            created_at=now,
+            changed_at=now,
+            seen=dict(seen or {}),
         )
         connection.execute(sa.dialects.postgresql.insert(proposals).on_conflict_do_nothing(), _row(made))
         return made
 
     def get(self, named: str) -> Proposal:
-        """A proposal by its id or the beginning of it."""
+        """A proposal by its id, by that of its decision, or by the beginning of either."""
+        found: Sequence[Any] = []
         with self._database.reading() as connection:
-            found = connection.execute(sa.select(proposals).where(proposals.c.id.startswith(named, autoescape=True)).limit(2)).all()
+            for name in (proposals.c.id, sa.func.encode(proposals.c.decision, "hex")):
+                found = found or connection.execute(sa.select(proposals).where(name.startswith(named, autoescape=True)).limit(9)).all()
         if not named or len(found) != 1:
-            raise AgentError(f"there is no one proposal '{named}'", hint="`pilothouse proposals` lists them")
+            told = f"several proposals are meant by '{named}'" if named and found else f"there is no proposal '{named}'"
+            hint = f"name one of {', '.join(row.id for row in found)}" if named and found else "`pilothouse proposals` lists them"
+            raise AgentError(told, hint=hint)
         return _proposal(found[0])
 
     def all(self, status: Status | None = None, decision: Digest | None = None) -> list[Proposal]:
@@ -130,6 +148,24 @@ class Proposals:
         with self._database.reading() as connection:
             return [_proposal(row) for row in connection.execute(query)]
 
+    def needed(self, proposal: Proposal) -> int:
+        """How many people must say yes to it."""
+        return self._policy.needed(proposal.amount)
+
+    def may_approve(self, proposal: Proposal, people: Iterable[Principal]) -> dict[str, str]:
+        """Each person with what stands in the way of their yes; nothing does where the text is empty."""
+        said = self.remarks(proposal)
+        yes = _yes(proposal, said)
+        found: dict[str, str] = {}
+        for person in people:
+            try:
+                self._policy.admit(person, _asked(proposal, said), yes)
+            except AccessDenied as error:
+                found[person.name] = error.message
+            else:
+                found[person.name] = ""
+        return found
+
     def remarks(self, proposal: Proposal) -> list[Remark]:
         """What people said of it, in order."""
         query = sa.select(remarks).where(remarks.c.proposal == proposal.id).order_by(remarks.c.number)
@@ -140,7 +176,7 @@ class Proposals:
         """Somebody says yes. With the last yes that it needs it is approved, and the executor hears of it."""
         with self._database.begin() as connection:
             found, said = self._locked(connection, named, "open")
-            yes = [remark.by for remark in said if remark.verb == "approve" and remark.revision == found.revision]
+            yes = _yes(found, said)
             self._policy.admit(principal, _asked(found, said), yes)
             self._remember(connection, found, Remark(revision=found.revision, by=principal.name, verb="approve", why=why, at=_now()), said)
             if len(yes) + 1 < self._policy.needed(found.amount):
@@ -161,10 +197,7 @@ class Proposals:
         """Change what would be written. What was approved before is approved no longer."""
         with self._database.begin() as connection:
             found, said = self._locked(connection, named, "open")
-            if principal.role not in found.roles:
-                raise AccessDenied(
-                    f"{principal.name} is {principal.role}, and this is for {' or '.join(found.roles)}", hint="ask somebody who is"
-                )
+            self._policy.admit_role(principal, found.roles)
             change = {
                 name: [found.action.values.get(name), value] for name, value in values.items() if found.action.values.get(name) != value
             }
@@ -255,6 +288,11 @@ def expire(database: Database) -> int:
         return connection.execute(sa.update(proposals).where(late).values(status="expired", said="nobody approved it in time")).rowcount
 
 
+def _yes(proposal: Proposal, said: Sequence[Remark]) -> list[str]:
+    """Who has approved it as it stands now."""
+    return [remark.by for remark in said if remark.verb == "approve" and remark.revision == proposal.revision]
+
+
 def _asked(proposal: Proposal, said: Sequence[Remark]) -> Asked:
     editors = {remark.by for remark in said if remark.verb == "edit"}
     return Asked(amount=proposal.amount, roles=proposal.roles, authors=frozenset({proposal.proposed_by, *editors}))
@@ -267,18 +305,33 @@ def _row(proposal: Proposal) -> dict[str, Any]:
         },
         "decision": bytes.fromhex(proposal.decision),
         "action": msgspec.to_builtins(proposal.action),
+        "seen": dict(proposal.seen),
         "roles": list(proposal.roles),
-        "expires_at": proposal.expires_at,
+        **{name: getattr(proposal, name) for name in ("expires_at", "created_at", "changed_at")},
     }
 
 
 def _proposal(row: Any) -> Proposal:
-    copied = ("id", "proposed_by", "target", "reason", "amount", "synthetic", "revision", "status", "said", "expires_at")
+    copied = (
+        "id",
+        "proposed_by",
+        "target",
+        "reason",
+        "amount",
+        "synthetic",
+        "revision",
+        "status",
+        "said",
+        "expires_at",
+        "created_at",
+        "changed_at",
+    )
     return Proposal(
         **{name: getattr(row, name) for name in copied},
         decision=Digest(row.decision.hex()),
         action=msgspec.convert(row.action, Action),
         roles=tuple(row.roles),
+        seen=row.seen or {},
         plan=None if row.plan is None else bytes(row.plan),
         receipt=None if row.receipt is None else bytes(row.receipt),
     )

@@ -8,8 +8,10 @@ import typer
 
 from pilothouse import __version__
 from pilothouse.cli import (
+    approving,
     building,
     connecting,
+    deciding,
     decisions,
     explaining,
     firms,
@@ -20,6 +22,7 @@ from pilothouse.cli import (
     quarantine,
     running,
     trees,
+    trying,
 )
 from pilothouse.kernel.log import configure
 
@@ -35,6 +38,9 @@ building.register(app)
 decisions.register(app)
 explaining.register(app)
 inspecting.register(app)
+deciding.register(app)
+approving.register(app)
+trying.register(app)
 app.add_typer(firms.app)
 app.add_typer(graph.app)
 connecting.register(graph.app)

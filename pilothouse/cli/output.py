@@ -14,8 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pilothouse.kernel.concealing import clean
 from pilothouse.kernel.errors import PilothouseError
-from pilothouse.kernel.log import clean
 
 P = ParamSpec("P")
 R = TypeVar("R")

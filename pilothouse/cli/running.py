@@ -21,6 +21,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from pilothouse.cli.building import as_json, failures, run_build
+from pilothouse.cli.deciding import First, first_decision
 from pilothouse.cli.graph import Outcome as GraphOutcome
 from pilothouse.cli.graph import load_after_build
 from pilothouse.cli.inspecting import open_platform
@@ -107,6 +108,7 @@ def up(
     """
     from assets.platform import Platform
     from pilothouse.kernel.settings import load, project_file
+    from pilothouse.local.admin import keep_local_token
     from pilothouse.local.stack import Stack, running
 
     began = time.monotonic()
@@ -122,16 +124,18 @@ def up(
             for name, (wanted, taken) in stack.moved.items():
                 errors.print(f"[yellow]port {wanted} for {name} is taken; using {taken}[/]")
             with open_platform() as platform:
+                keep_local_token(settings, platform.principals)
                 everything = dict.fromkeys(platform.sources, ())
                 outcomes = dict(_sync_all(stack.dagster_home, everything, quiet=json_output, stopping=stopping))
                 held = sum(platform.lake.raw(load.source, load.stream).rows() for load in _loads(outcomes) if load.table)
             made = run_build(stack.dagster_home, [], quiet=json_output)
             graph = load_after_build(stack.dagster_home, quiet=json_output)
             trained = _train(project)
-            failed = bool(_failures(outcomes) or failures(made) or graph.reason or "error" in trained)
+            first = first_decision(stack.dagster_home)
+            failed = bool(_failures(outcomes) or failures(made) or graph.reason or "error" in trained or first.reason)
             if not once:
                 stack.start_daemon()
-            _summary(stack, outcomes, made, graph, trained, held, time.monotonic() - began, json_output=json_output, stays=not once)
+            _summary(stack, outcomes, made, graph, trained, first, held, time.monotonic() - began, json_output=json_output, stays=not once)
             if not once:
                 stack.watch(stopping, lambda text: errors.print(f"[yellow]{text}[/]"))
     except KeyboardInterrupt:
@@ -195,6 +199,7 @@ def _summary(
     made: list[Made],
     graph: GraphOutcome,
     trained: dict[str, Any],
+    first: First,
     held: int,
     seconds: float,
     *,
@@ -212,6 +217,7 @@ def _summary(
                 "tables": as_json(made),
                 "graph": graph.as_json(),
                 "models": trained,
+                "decisions": first.as_json(),
             }
         )
         return
@@ -221,6 +227,7 @@ def _summary(
         f"{seconds:.0f} s from start",
         *graph.lines,
         *_in_a_line(trained),
+        *first.lines(),
         "",
         *(f"{part.name:<12} {part.address}" for part in stack.parts),
         "",
@@ -231,7 +238,12 @@ def _summary(
     lines += [f"[red]failed[/]   {reason.splitlines()[0]}" for reason in failures(made)]
     lines += [f"[red]failed[/]   {each.stream}: {each.reason.splitlines()[0]}" for each in failed]
     if stays:
-        lines += ["", "The enterprise lives on and is synced every minute. Ctrl-C stops everything; the next `up` resumes."]
+        lines += [
+            "",
+            "The enterprise lives on, is synced every minute, and new orders are decided. Ctrl-C stops it all; the next `up` resumes.",
+        ]
+    elif first.decision is not None:
+        lines += ["", "Everything is stopped. `pilothouse up` goes on from here, and these commands answer while it runs."]
     console.print(
         Panel(
             "\n".join(lines), title="Pilothouse is up", title_align="left", border_style="green" if not failed else "yellow", expand=False

@@ -31,6 +31,7 @@ nothing (not Dagster's own retry daemon either) retries it. `hint` tells the rea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -124,7 +125,12 @@ class TargetError(PilothouseError):
 
 
 class Conflict(TargetError):
-    """The record changed since it was read; nothing was overwritten."""
+    """The record changed since it was read; nothing was overwritten. `differences` are its fields as they were, as we want them and as
+    they are now."""
+
+    def __init__(self, message: str, *, hint: str = "", differences: tuple[Mapping[str, object], ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.differences = differences
 
 
 class TargetUnavailable(TargetError):

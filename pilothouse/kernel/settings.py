@@ -24,8 +24,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pilothouse.kernel.concealing import sounds_secret
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.log import sounds_secret
 
 FILE = "pilothouse.toml"
 PREFIX = "PILOTHOUSE_"
@@ -186,7 +186,11 @@ class DriftSettings(_Section):
 class PrincipalSettings(_Section):
     """Somebody who may approve what agents propose."""
 
-    role: str = Field(min_length=1, description="what somebody is, such as credit_manager; proposals name the roles that may approve them")
+    role: str = Field(
+        min_length=1,
+        description="what somebody is, such as credit_manager; proposals name the roles that may approve them. `admin` may approve in place"
+        " of any role, and issues tokens",
+    )
     limit: Decimal | None = Field(None, ge=0, description="up to which amount; any where it is not set")
 
 
@@ -195,6 +199,75 @@ class ApprovalSettings(_Section):
 
     four_eyes_above: Decimal = Field(Decimal(50_000), ge=0, description="from this amount on two people must approve")
     expires: timedelta = Field(timedelta(days=3), gt=timedelta(0), description="how long a proposal can be approved")
+
+
+class ProviderSettings(_Section):
+    """A server of language models."""
+
+    kind: Literal["openai", "anthropic", "mistral", "groq", "ollama", "compatible"] = Field(
+        description="whose dialect it speaks; compatible is any other server that speaks OpenAI's"
+    )
+    url: str = Field("", description="where it is, if not where its maker serves it: of Ollama and compatible servers up to and with /v1")
+    key: SecretStr | None = Field(None, description="of an account there")
+    stream: bool = Field(
+        default=True, description="whether answers are read as they are said; false for a server that cannot call tools so"
+    )
+    timeout: timedelta = Field(timedelta(seconds=30), gt=timedelta(0), description="how long it may take for a whole answer")
+    patience: timedelta = Field(
+        timedelta(milliseconds=700), gt=timedelta(0), description="how long it may show no sign of life before another is asked beside it"
+    )
+
+
+class LanguageModelSettings(_Section):
+    """A language model that agents may be set to decide by."""
+
+    provider: str = Field(description="which of [providers] serves it")
+    name: str = Field(min_length=1, description="as the provider calls it")
+    input_price: Decimal | None = Field(None, ge=0, description="of a million tokens that are sent; without it, what is listed for it")
+    output_price: Decimal | None = Field(None, ge=0, description="of a million tokens that are answered; without it, what is listed for it")
+    answer_tokens: int = Field(2_000, ge=50, description="how long an answer may be")
+    temperature: float | None = Field(None, ge=0, le=2, description="how freely it chooses its words; not sent where it is not set")
+
+
+class GatewaySettings(_Section):
+    """How language models are asked."""
+
+    route: Literal["cheapest", "declared"] = Field("cheapest", description="who is asked first of those that are well")
+    keep: timedelta = Field(
+        timedelta(days=14), ge=timedelta(0), description="how long an answer serves the same question over the same data"
+    )
+
+
+class BrainSettings(_Section):
+    """How one agent decides here."""
+
+    brain: Literal["policy", "language"] = Field("policy", description="what decides: its decision tree, or a language model")
+    models: tuple[str, ...] = Field((), description="which of [language_models] may decide for it; the gateway chooses among them")
+    tried: bool = Field(default=False, description="whether only a version decides that `pilothouse eval` has tried")
+    judge: str = Field("", description="which of [language_models] reads its reasons in `pilothouse eval`; none reads them without one")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _listed_in_a_variable(cls, models: Any) -> Any:
+        """In the environment a list is a text."""
+        return tuple(each.strip(' "') for each in models.strip("[]").split(",") if each.strip()) if isinstance(models, str) else models
+
+
+class AgentSettings(_Section):
+    """When agents decide on what happens, and under each one's name (`[agents.credit_desk]`) how."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, BrainSettings]
+
+    every: timedelta = Field(timedelta(seconds=10), gt=timedelta(0), description="how often is looked whether something happened")
+    patience: timedelta = Field(
+        timedelta(days=1), gt=timedelta(0), description="how long an event waits for what it is about to come into the tables"
+    )
+
+    @property
+    def brains(self) -> dict[str, BrainSettings]:
+        """What is set for single agents, by name."""
+        return dict(self.__pydantic_extra__ or {})
 
 
 class RetentionSettings(_Section):
@@ -227,8 +300,12 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     drift: DriftSettings = DriftSettings()
+    agents: AgentSettings = AgentSettings()
     principals: dict[str, PrincipalSettings] = Field(default_factory=dict)
     approvals: ApprovalSettings = ApprovalSettings()
+    providers: dict[str, ProviderSettings] = Field(default_factory=dict)
+    language_models: dict[str, LanguageModelSettings] = Field(default_factory=dict)
+    gateway: GatewaySettings = GatewaySettings()
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("sources")
@@ -321,7 +398,7 @@ def _is_secret(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
 
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would be ignored by pydantic-settings, which looks only for names it knows."""
-    known = {name.upper() for name in Settings.model_fields} | {"CONFIG"}
+    known = {name.upper() for name in Settings.model_fields} | {"CONFIG", "TOKEN"}  # those two are no settings
     for variable in sorted(os.environ):
         if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).split("__")[0] not in known:
             names = ", ".join(PREFIX + name for name in sorted(known))

@@ -94,6 +94,12 @@ def note_read(entry: Pinned) -> None:
         recorder.read(entry)
 
 
+def read_so_far() -> Versions:
+    """What the innermost open recording has seen; nothing without one."""
+    recorders = _open.get()
+    return recorders[-1].versions() if recorders else Versions()
+
+
 def note_written(entry: Pinned) -> None:
     """Called by whatever commits a version."""
     for recorder in _open.get():

@@ -38,6 +38,7 @@ FaultKind = Literal[
     "next_loop",  # a page whose next link leads back to itself
     "expired_delta",  # 410: the delta token is too old
     "locked_row",  # the record is being written by somebody else
+    "not_authorized",  # the user may read the record and not change it
     "request_limit",  # the day's requests are used up
     "field_appears",
     "field_vanishes",
@@ -48,7 +49,7 @@ FaultKind = Literal[
 WIRE: Final[frozenset[FaultKind]] = frozenset(
     {"latency", "unauthorized", "throttled", "unavailable", "cut", "html", "expired_session", "request_limit"}
 )
-PAGE: Final[frozenset[FaultKind]] = frozenset({"empty_page", "next_loop", "expired_delta", "locked_row"})
+PAGE: Final[frozenset[FaultKind]] = frozenset({"empty_page", "next_loop", "expired_delta", "locked_row", "not_authorized"})
 DRIFT: Final[frozenset[FaultKind]] = frozenset({"field_appears", "field_vanishes", "field_renamed", "field_retyped", "field_value"})
 
 

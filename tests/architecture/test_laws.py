@@ -39,6 +39,12 @@ HEAVY = (
     "fastapi",
     "uvicorn",
     "alembic",
+    "httpx",
+    "numpy",
+    "polars",
+    "pyarrow",
+    "rich",
+    "structlog",
 )
 
 

@@ -143,6 +143,49 @@ def test_the_next_sync_brings_exactly_what_changed_and_tells_it(project: Project
     assert [(each["stream"], each["new_or_changed"], each["deleted"]) for each in again if each["new_or_changed"] or each["deleted"]] == []
 
 
+def credit_desk(project: Project) -> dict[str, Any]:
+    (agent,) = [each for each in project.run("agents") if each["agent"] == "credit_desk"]
+    counts: dict[str, Any] = agent
+    return counts
+
+
+def test_up_ends_with_the_first_decision(project: Project, summary: dict[str, Any]) -> None:
+    told = summary["decisions"]
+    assert 0 < sum(told["decided"].values()) <= 20  # what is open and recent, and no more of the history
+    first = told["first"]
+    assert first["action"] in {"release", "prepayment", "hold"}
+    assert len(first["reasons"]) >= 2
+    if first["proposal"] is not None:
+        proposal = project.run("proposals", first["proposal"]["id"])
+        assert (proposal["decision"], proposal["synthetic"], proposal["may_approve"]) == (first["id"], True, {"admin": ""})
+
+
+def test_each_new_order_is_decided(project: Project, summary: dict[str, Any]) -> None:
+    before = credit_desk(project)["decided"]
+    project.beat(60)
+    synced = project.run("sync", "s4")
+    assert sum(each["events"] for each in synced) > 0
+    project.run("build", "marts/fct_order", "features/feat_order_risk")
+    project.run("decide", "credit_desk")  # or the daemon was faster
+    after = credit_desk(project)
+    assert (after["waiting"], after["undecidable"]) == (0, 0)
+    assert after["decided"] > before
+    (newest,) = project.run("query", "SELECT max(order_id) AS order_id FROM marts.fct_order")["rows"]
+    (anew,) = project.run("decide", "credit_desk", newest["order_id"])  # once more, because somebody asks
+    assert anew["subject"] == f"s4/sales_order/{newest['order_id']}"
+    assert credit_desk(project)["decided"] == after["decided"] + 1
+
+
+def test_what_is_approved_is_written_by_the_executor_and_can_be_undone(project: Project, summary: dict[str, Any]) -> None:
+    chosen = project.run("proposals", "--status", "open")[-1]
+    ((field, (before, after)),) = chosen["change"].items()
+    order = chosen["action"]["identity"]["SalesOrder"]
+    assert project.run("approve", chosen["id"], "--why", "agreed", "--wait")["status"] == "executed"
+    assert project.truth(f"sap_SalesOrder WHERE SalesOrder = '{order}' AND {field} = '{after}'") == 1
+    assert project.run("undo", chosen["id"], "--why", "they paid")["status"] == "undone"
+    assert project.truth(f"sap_SalesOrder WHERE SalesOrder = '{order}' AND {field} = '{before}'") == 1
+
+
 def test_the_past_stays_readable(project: Project, summary: dict[str, Any]) -> None:
     (newest,) = project.run("query", "SELECT count(*) AS n FROM s4.sales_order")["rows"]
     first = project.run("query", "SELECT count(*) AS n FROM s4.sales_order", "--at", "raw/s4/sales_order=0")
@@ -166,6 +209,9 @@ def test_dagster_shows_the_assets_their_checks_and_the_version_vector(project: P
         labels = {entry["label"] for entry in node["assetMaterializations"][0]["metadataEntries"]}
         assert {"dagster/row_count", "dagster/column_schema", "table_version", "sample", "versions"} <= labels
     assert sum(len(node["assetChecksOrError"].get("checks", [])) for node in raw) >= 40
+    (desk,) = [node for node in nodes if node["assetKey"]["path"] == ["agent", "credit_desk"]]
+    labels = {entry["label"] for entry in desk["assetMaterializations"][0]["metadataEntries"]}
+    assert {"decisions", "at_risk_eur", "cost", "agent_version", "versions", "table", "explanation"} <= labels
     (orders,) = [node for node in nodes if node["assetKey"]["path"] == ["marts", "fct_order"]]
     assert "dagster/column_lineage" in {entry["label"] for entry in orders["assetMaterializations"][0]["metadataEntries"]}
 

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -23,9 +24,9 @@ from pilothouse.agents.capsules import Draft, Ledger, Signer
 from pilothouse.approvals.executor import Executor
 from pilothouse.approvals.policy import Policy
 from pilothouse.approvals.principals import Principal, Principals
-from pilothouse.approvals.proposals import APPROVED, Proposal, Proposals, expire
+from pilothouse.approvals.proposals import APPROVED, Proposal, Proposals, Status, expire
 from pilothouse.kernel.database import Database
-from pilothouse.kernel.errors import AccessDenied, AgentError, CommitConflict, Conflict, TargetError, TargetUnavailable
+from pilothouse.kernel.errors import AccessDenied, AgentError, CommitConflict, Conflict, DatabaseError, TargetError, TargetUnavailable
 from pilothouse.kernel.events import EventLog
 from pilothouse.kernel.settings import PrincipalSettings
 from pilothouse.local.postgres import EmbeddedPostgres
@@ -86,20 +87,27 @@ def executor(database: Database, proposals: Proposals, target: Callable[[str], A
 
 @pytest.fixture
 def propose(database: Database, ledger: Ledger, proposals: Proposals, order: str) -> Callable[..., Proposal]:
-    def made(amount: int = 500, block: str = "Z1") -> Proposal:
+    def made(amount: int = 500, block: str = "Z1", seen: Mapping[str, str] | None = None, to: str = order) -> Proposal:
         decision = Draft(
             kind="decision",
-            subject=f"s4/sales_order/{order}",
+            subject=f"s4/sales_order/{to}",
             at=datetime.now(UTC),
             body={"action": "hold"},
             agent="credit_desk",
             synthetic=True,
         )
-        action = Action(key=f"hold-{order}", record="sales_order", identity={"SalesOrder": order}, values={"DeliveryBlockReason": block})
+        action = Action(key=f"hold-{to}", record="sales_order", identity={"SalesOrder": to}, values={"DeliveryBlockReason": block})
         with database.begin() as connection:
             (capsule,) = ledger.append_within(connection, [decision])
             return proposals.propose_within(
-                connection, capsule, target="s4", action=action, reason="late payer", amount=Decimal(amount), roles=("credit_manager",)
+                connection,
+                capsule,
+                target="s4",
+                action=action,
+                reason="late payer",
+                amount=Decimal(amount),
+                roles=("credit_manager",),
+                seen=seen,
             )
 
     return made
@@ -263,6 +271,81 @@ def test_a_refusal_is_kept_with_what_the_target_said(propose: Propose, proposals
     assert "400" in kept.said
 
 
+def test_a_user_without_the_authorisation_is_told_which_is_lacking(
+    propose: Propose, proposals: Proposals, executor: Executor, sandbox: Sandbox, order: str
+) -> None:
+    made = propose()
+    proposals.approve(made.id, ADA)
+    with sandbox.fault("not_authorized", server="sap"), pytest.raises(TargetError, match="403") as refused:
+        executor.execute(made.id)
+    assert "lacks the authorisation" in refused.value.hint
+    assert (proposals.get(made.id).status, writes(sandbox, order)) == ("refused", 0)
+
+
+def test_an_order_that_changed_since_it_was_decided_is_not_written(
+    propose: Propose,
+    proposals: Proposals,
+    executor: Executor,
+    target: Callable[[str], AbstractContextManager[Target]],
+    sandbox: Sandbox,
+    order: str,
+) -> None:
+    made = propose(seen={"DeliveryBlockReason": ""})
+    with target("s4") as opened:
+        opened.execute(
+            opened.plan(Action(key="sap", record="sales_order", identity={"SalesOrder": order}, values={"DeliveryBlockReason": "Z9"}))
+        )
+    proposals.approve(made.id, ADA)
+    with pytest.raises(Conflict, match="was '', ours 'Z1', now 'Z9'") as told:
+        executor.execute(made.id)
+    assert told.value.differences == ({"field": "DeliveryBlockReason", "before": "", "ours": "Z1", "now": "Z9"},)
+    assert (proposals.get(made.id).status, block(sandbox, order), writes(sandbox, order)) == ("conflict", "Z9", 1)
+
+
+def test_a_receipt_that_cannot_be_stored_is_stored_by_the_next_run_and_nothing_is_written_twice(
+    propose: Propose,
+    proposals: Proposals,
+    executor: Executor,
+    database: Database,
+    target: Callable[[str], AbstractContextManager[Target]],
+    sandbox: Sandbox,
+    order: str,
+) -> None:
+    class Full(Proposals):
+        def move(self, proposal: Proposal, status: Status, *more: Any, **kept: Any) -> Proposal:
+            if status == "executed":
+                raise DatabaseError("the disk is full")
+            return super().move(proposal, status, *more, **kept)
+
+    made = propose()
+    proposals.approve(made.id, ADA)
+    full = Full(database, proposals._ledger, POLICY, timedelta(days=3))
+    with pytest.raises(DatabaseError, match="full"):
+        Executor(database, full, target).execute(made.id)
+    assert (proposals.get(made.id).status, block(sandbox, order)) == ("approved", "Z1")
+    (tried,) = executor.execute_all()
+    assert (tried.proposal.status, tried.said, writes(sandbox, order)) == ("executed", "found written", 1)
+    assert executor.undo(made.id, ADA, "enough").status == "undone"
+    assert block(sandbox, order) == ""
+
+
+def test_one_that_cannot_be_written_stops_no_other(
+    propose: Propose, proposals: Proposals, executor: Executor, unblocked: Iterator[str], sandbox: Sandbox, order: str
+) -> None:
+    first, second = propose(block="far too long"), propose(to=next(unblocked))
+    for each in (first, second):
+        proposals.approve(each.id, ADA)
+    assert {each.proposal.id: each.proposal.status for each in executor.execute_all()} == {first.id: "refused", second.id: "executed"}
+    assert list(executor.execute_all()) == []
+
+
+def test_a_proposal_is_found_by_its_decision_too(propose: Propose, proposals: Proposals) -> None:
+    made = propose()
+    assert proposals.get(made.decision[:10]) == proposals.get(made.id)
+    with pytest.raises(AgentError, match="there is no proposal ''"):
+        proposals.get("")
+
+
 def test_two_executors_write_once(propose: Propose, proposals: Proposals, executor: Executor, sandbox: Sandbox, order: str) -> None:
     made = propose()
     proposals.approve(made.id, ADA)
@@ -279,19 +362,19 @@ def test_two_executors_write_once(propose: Propose, proposals: Proposals, execut
 
 def test_a_token_proves_who_somebody_is(database: Database) -> None:
     people = Principals(database, {"ada": PrincipalSettings(role="credit_manager", limit=Decimal(5))})
-    token = people.issue("ada")
+    token = people.issue("ada", "eve")
     assert people.by_token(token) == Principal("ada", "credit_manager", Decimal(5))
     with database.reading() as connection:
         assert token.encode() not in (connection.scalar(sa.text("SELECT token_hash FROM pilothouse.principals")) or b"")
-    newer = people.issue("ada")
+    newer = people.issue("ada", "eve")
     for void in (token, "guessed", ""):
         with pytest.raises(AccessDenied, match="nobody's"):
             people.by_token(void)
-    assert people.revoke("ada")
+    assert people.revoke("ada", "eve")
     with pytest.raises(AccessDenied, match="nobody's"):
         people.by_token(newer)
     with pytest.raises(AccessDenied, match="no principal 'eve'"):
-        people.issue("eve")
+        people.issue("eve", "eve")
 
 
 VICTIM = """

@@ -102,6 +102,10 @@ class Ledger:
             yield from page
             older = capsules.c.seq < page[-1].seq
 
+    def after(self, seq: int, *, kind: Kind, most: int) -> list[Capsule]:
+        """The next entries of a kind after one, the oldest first: for whoever follows the chain."""
+        return list(self._read(sa.and_(capsules.c.seq > seq, capsules.c.kind == kind), most=most))
+
     def blob(self, named: Digest) -> bytes:
         """A content by its digest; AgentError where it is missing or is no longer what was stored."""
         with self._database.reading() as connection:

@@ -17,7 +17,7 @@ import msgspec
 from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.cassette import Heard
 from pilothouse.agents.explaining.opened import Opened
-from pilothouse.agents.running import Run, as_defined, run
+from pilothouse.agents.running import Run, run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.kernel.errors import AgentError, PilothouseError
 from pilothouse.kernel.lake import Lake
@@ -123,7 +123,7 @@ def between(left: Side, right: Side, because: Because | None = None) -> Diff:
 def against_today(opened: Opened, agent: Agent, lake: Lake) -> Diff:
     """What today's agent would decide on the same over today's rows. AgentError where it would decide nothing."""
     request = replace(opened.request, at=datetime.now(UTC))
-    then = as_defined(agent, opened.definition)
+    then = agent.as_defined(opened.definition)
     now = Snapshot.take(lake, {*agent.tables, *opened.definition["tables"]})
     before = Snapshot.of(lake, opened.versions)
     try:

@@ -22,7 +22,7 @@ from pilothouse.agents.explaining.looks import Cell, Look, Served, Watching
 from pilothouse.agents.explaining.opened import Opened
 from pilothouse.agents.policy import briefly
 from pilothouse.agents.snapshot import Snapshot
-from pilothouse.agents.tools import Tool
+from pilothouse.agents.tools import Asking, Tool
 from pilothouse.kernel.errors import AgentError, PilothouseError
 
 ASIDE: Final = frozenset({"otherwise", "confidence"})
@@ -93,6 +93,10 @@ class Remade:
                 raise ERRORS.get(kind, AgentError)(message, hint=hint)
             return heard.answer
         return self._run(name, arguments, self._served)
+
+    def ask(self, model: str, asked: Mapping[str, Any], answered: Asking) -> Any:  # noqa: ARG002 - nobody is asked
+        """No model is asked again: what it would say of other values nobody knows."""
+        raise AgentError(f"{model} is not asked again", hint="all that it was told counts as used")
 
     def _run(self, name: str, arguments: Mapping[str, Any], snapshot: Snapshot) -> Any:
         tool: Tool | None = self._tools.get(name)

@@ -23,7 +23,6 @@ from pilothouse.agents.explaining.merges import Merge, merges
 from pilothouse.agents.explaining.opened import Opened
 from pilothouse.agents.explaining.since import Source, sources
 from pilothouse.agents.explaining.using import INPUT, LEARNED, Remade, used
-from pilothouse.agents.running import as_defined
 from pilothouse.agents.snapshot import plain
 from pilothouse.kernel.errors import AgentError
 from pilothouse.kernel.lake import Lake
@@ -122,7 +121,7 @@ class Deciding:
         """What a decision is made of. `agent` lends its code; AgentError where that no longer says what was heard then."""
         watching = Watching.then(self._lake, opened.versions)
         try:
-            remade = Remade(opened, as_defined(agent, opened.definition), watching)
+            remade = Remade(opened, agent.as_defined(opened.definition), watching)
         finally:
             watching.close()
         versions = {entry.name: int(entry.version) for entry in opened.versions.read if entry.kind == "table"}

@@ -63,7 +63,7 @@ def _risk(snapshot: Snapshot, asked: OfOrder) -> dict[str, Any]:
 @lru_cache(8)
 def _scorer(version: int, card: str) -> Scorer:
     """A version's scorer, read from its card once."""
-    from models.late_payment_risk import LATE_PAYMENT_RISK
+    from models.declared.late_payment_risk import LATE_PAYMENT_RISK
     from models.scoring import Scorer
 
     return Scorer(LATE_PAYMENT_RISK, version, json.loads(card))

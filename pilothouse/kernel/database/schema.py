@@ -116,6 +116,7 @@ proposals = sa.Table(
     sa.Column("proposed_by", sa.Text, nullable=False),
     sa.Column("target", sa.Text, nullable=False, comment="the source it is written to"),
     sa.Column("action", pg.JSON, nullable=False, comment="as it stands now, edits included"),
+    sa.Column("seen", pg.JSON, nullable=True, comment="the fields as they were when it was decided"),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("amount", sa.Numeric, nullable=False),
     sa.Column("roles", pg.ARRAY(sa.Text), nullable=False),
@@ -147,4 +148,69 @@ remarks = sa.Table(
     _moment("at"),
     sa.ForeignKeyConstraint(["proposal"], ["pilothouse.proposals.id"], name="remarks_proposal_fkey"),
     comment="what people said of proposals",
+)
+
+agent_versions = sa.Table(
+    "agent_versions",
+    metadata,
+    sa.Column("version", sa.LargeBinary, primary_key=True, comment="SHA-256 of its definition, which is the blob of that digest"),
+    sa.Column("agent", sa.Text, primary_key=True),
+    _moment("first_ran_at"),
+    sa.ForeignKeyConstraint(["version"], ["pilothouse.capsule_blobs.digest"], name="agent_versions_version_fkey"),
+    comment="every version of an agent that ever decided",
+)
+
+agent_inbox = sa.Table(
+    "agent_inbox",
+    metadata,
+    sa.Column("agent", sa.Text, primary_key=True),
+    sa.Column("occasion", sa.Text, primary_key=True, comment="the id of an event, or what was found by looking: decided once"),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("event", pg.JSON, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="waiting", comment="waiting, decided, covered or undecidable"),
+    sa.Column("said", sa.Text, nullable=False, server_default="", comment="why it waits, or why it is not decided, for people"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0", comment="runs that came to no decision"),
+    sa.Column("decision", sa.LargeBinary, nullable=True),
+    _moment("happened_at", default=False),
+    _moment("noted_at"),
+    _moment("settled_at", default=False, nullable=True),
+    sa.ForeignKeyConstraint(["decision"], ["pilothouse.capsules.digest"], name="agent_inbox_decision_fkey"),
+    sa.Index("agent_inbox_decision", "decision"),
+    sa.Index("agent_inbox_state", "agent", "state"),
+    sa.Index("agent_inbox_subject", "agent", "subject"),
+    comment="what agents are to decide on, each occasion once, and what became of it",
+)
+
+model_answers = sa.Table(
+    "model_answers",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True, comment="SHA-256 of the question, the models and the data's versions"),
+    sa.Column("answer", pg.JSON, nullable=False),
+    _moment("at"),
+    sa.Index("model_answers_at", "at"),
+    comment="what language models answered, for the same question over the same data",
+)
+
+evaluations = sa.Table(
+    "evaluations",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("version", sa.LargeBinary, nullable=False, comment="of the agent that was evaluated"),
+    sa.Column("essence", sa.LargeBinary, nullable=False, comment="SHA-256 of its definition but for the code"),
+    sa.Column("definition", pg.JSON, nullable=False, comment="of that version, so that it can decide again"),
+    sa.Column("verdict", sa.Text, nullable=False, comment="in force, or worse"),
+    sa.Column("score", sa.Float, nullable=False, comment="the share of cases that it decides as people want it"),
+    sa.Column("report", pg.JSON, nullable=False),
+    _moment("at"),
+    sa.Index("evaluations_agent", "agent", "id"),
+    comment="how versions of agents stood up to their evaluation sets",
+)
+
+traced = sa.Table(
+    "traced",
+    metadata,
+    sa.Column("one", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.Column("seq", sa.BigInteger, nullable=False, comment="decisions up to this entry of the ledger are shown in MLflow"),
+    sa.CheckConstraint("one", name="traced_one"),
 )

@@ -22,7 +22,7 @@ class Pins:
         self._database = database
 
     def hold(self, versions: Versions, holder: str, *, reason: str = "", until: datetime | None = None) -> None:
-        """Pin every table version that a vector names. Pinning twice is pinning once."""
+        """Pin every table version that a vector names, all or none. Pinning twice is pinning once."""
         rows = [
             {"table_uri": entry.name, "version": int(entry.version), "holder": holder, "reason": reason, "until": until}
             for entry in (*versions.read, *versions.written)

@@ -131,6 +131,8 @@ class Records:
     def _unlocked(self, writer: Writer) -> None:
         if self.faults.strike("salesforce", writer.path, "locked_row"):
             raise ApiError(400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record or 1 records", [])
+        if self.faults.strike("salesforce", writer.path, "not_authorized"):
+            raise ApiError(403, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])
 
     def _present(self, found: SObject, key: str) -> Row:
         row = self._store.get(found.entity, [key])

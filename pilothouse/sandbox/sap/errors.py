@@ -68,6 +68,11 @@ def locked(name: str) -> ODataError:
     return ODataError(423, "/IWBEP/CM_MGW_RT/026", f"{name} is currently being processed by user MILLERA")
 
 
+def not_authorized(name: str) -> ODataError:
+    """403: the user may look at the document, and not change it."""
+    return ODataError(403, "/IWBEP/CM_MGW_RT/020", f"No authorization to change {name}")
+
+
 def delta_gone() -> ODataError:
     """410: the delta token is too old, or was never ours."""
     return ODataError(410, "/IWBEP/CM_MGW_RT/215", "The delta token is no longer valid; read the entity set again")

@@ -13,7 +13,7 @@ import msgspec
 from pilothouse.sandbox.company.store import Row, Store
 from pilothouse.sandbox.faults import Faults
 from pilothouse.sandbox.sap import metadata_v2, metadata_v4
-from pilothouse.sandbox.sap.errors import ODataError, bad_request, body, delta_gone, locked, not_allowed
+from pilothouse.sandbox.sap.errors import ODataError, bad_request, body, delta_gone, locked, not_allowed, not_authorized
 from pilothouse.sandbox.sap.exchange import JSON, Request, Response
 from pilothouse.sandbox.sap.pages import Page, changed, count, emptied, page
 from pilothouse.sandbox.sap.query import Options, encoded, options, parameters
@@ -70,6 +70,8 @@ class Gateway:
         method = request.method
         if self.faults.strike("sap", f"{self.service.path}/{request.path.lstrip('/')}", "locked_row"):
             raise locked(target.view.entity_set.name)
+        if self.faults.strike("sap", f"{self.service.path}/{request.path.lstrip('/')}", "not_authorized"):
+            raise not_authorized(target.view.entity_set.name)
         if method == "POST":
             tunnelled = request.headers.get("x-http-method", "").upper()
             if tunnelled not in {"MERGE", "PATCH", "PUT", "DELETE"}:

@@ -17,10 +17,10 @@ from typing import Any, Final, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pilothouse.kernel.concealing import conceal
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.duck import Scan
-from pilothouse.kernel.log import conceal
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.tables.dbt import Dbt, Profile
 from pilothouse.tables.engines import Outcome, Relation, Wave

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.cash_in import CASH_IN
+from models.declared.cash_in import CASH_IN
+from models.declared.late_payment_risk import LATE_PAYMENT_RISK as RISK
 from models.drift import drift, due, outcomes
 from models.forecast import CashForecast
-from models.late_payment_risk import LATE_PAYMENT_RISK as RISK
 from models.model import Bar, Feature, Model
 from models.retraining import reasons_to_train, scores_state
 from models.scoring import Scorer, score_table
@@ -49,7 +49,7 @@ def better(trainer: Trainer, first: Trained) -> Trained:
 
 
 def test_models_are_found_where_they_are_declared() -> None:
-    assert discover("models", Model) == {"cash_in": CASH_IN, "late_payment_risk": RISK}
+    assert discover("models.declared", Model) == {"cash_in": CASH_IN, "late_payment_risk": RISK}
 
 
 def test_nothing_is_learned_that_was_not_known_before_what_is_held_out(lake: Lake) -> None:

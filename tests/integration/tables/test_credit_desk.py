@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from models.late_payment_risk import LATE_PAYMENT_RISK
+from models.declared.late_payment_risk import LATE_PAYMENT_RISK
 from models.scoring import score_table
 from models.training import read_tables
 from models.trees import declared_facts, tree_from

@@ -76,6 +76,7 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
                 assert is_cause(row, explained.raw(), answer), (model.table, key, row)
 
 
+@pytest.mark.untraced
 @pytest.mark.timeout(900)
 def test_what_depends_on_a_raw_row_is_every_row_whose_sources_it_is_among(raw: RawCompany, explainer: Explainer, project: Project) -> None:
     """Forward and back are one relation, over whole tables: impact names a row exactly if why of that row names the raw one."""

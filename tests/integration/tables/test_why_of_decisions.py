@@ -23,7 +23,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from assets.measuring import Measuring
-from models.late_payment_risk import LATE_PAYMENT_RISK
+from models.declared.late_payment_risk import LATE_PAYMENT_RISK
 from models.training import read_tables
 from models.trees import declared_facts, tree_from
 from models.versions import Version, VersionTable

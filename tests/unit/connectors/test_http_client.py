@@ -15,7 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
-from connectors.http import Blame, CircuitBreaker, HttpClient, Request, RequestBudget, Response, Retry, TokenAuth
+from connectors.http.auth import TokenAuth
+from connectors.http.breaker import CircuitBreaker
+from connectors.http.budget import RequestBudget
+from connectors.http.client import HttpClient
+from connectors.http.exchange import Request, Response
+from connectors.http.retry import Retry
+from connectors.http.translation import Blame
 from pilothouse.kernel.errors import ConfigError, CredentialsRejected, SourceContractChanged, SourceError, SourceUnavailable
 from tests.unit.connectors.scripted_server import Answer, Asked, ScriptedServer, in_turn, serving
 

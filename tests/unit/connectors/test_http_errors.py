@@ -8,8 +8,7 @@ import ssl
 import httpx
 import pytest
 
-from connectors.http import Blame, translate
-from connectors.http.translation import FAILURES, excerpt
+from connectors.http.translation import FAILURES, Blame, excerpt, translate
 from pilothouse.kernel.errors import CredentialsRejected, SourceContractChanged, SourceError, SourceUnavailable
 
 EXCEPTIONS = sorted(

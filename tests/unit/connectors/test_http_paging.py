@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.http import Page, Request, Response, prefetch, walk
+from connectors.http.exchange import Page, Request, Response, walk
+from connectors.http.prefetch import prefetch
 from pilothouse.kernel.errors import SourceContractChanged, SourceUnavailable
 
 

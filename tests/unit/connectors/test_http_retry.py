@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.http import CircuitBreaker, RequestBudget, Retry, breaker_of, retry_after
-from connectors.http.retry import LONGEST_WISH
+from connectors.http.breaker import CircuitBreaker, breaker_of
+from connectors.http.budget import RequestBudget
+from connectors.http.retry import LONGEST_WISH, Retry, retry_after
 from pilothouse.kernel.errors import SourceContractChanged, SourceUnavailable
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

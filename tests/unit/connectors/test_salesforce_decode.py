@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.http import Blame
+from connectors.http.translation import Blame
 from connectors.salesforce import soql
 from connectors.salesforce.bulk import MOST_PAGE_ROWS, PAGE_BYTES, next_size
 from connectors.salesforce.decode import from_csv, from_records

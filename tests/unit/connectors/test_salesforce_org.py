@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from connectors.http import Response, Retry, breaker, client
+from connectors.http import breaker, client
+from connectors.http.exchange import Response
+from connectors.http.retry import Retry
 from connectors.salesforce import SalesforceOptions, bulk
 from connectors.salesforce.deletions import deletions
 from connectors.salesforce.org import Org, server_time

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from connectors.http import Response
+from connectors.http.exchange import Response
 from connectors.sap.decode import REFUSALS, PageDecoder
 from connectors.sap.edm import FIRST_MS, LAST_MS, Misfit
 from connectors.sap.metadata import EntityShape, Property

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.http import Request, Response, walk
+from connectors.http.exchange import Request, Response, walk
 from connectors.sap.metadata import EntityShape, Property
 from connectors.sap.page import ODataPage, joined
 from connectors.sap.pager import NextLink, Reached, SkipTop

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from pilothouse.kernel import log
+from pilothouse.kernel import concealing, log
 
 SECRET = "S3cr3t-Pa55word"
 
@@ -19,7 +19,7 @@ SECRET = "S3cr3t-Pa55word"
 def json_logs(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
     level = logging.getLogger().level
     log.configure("json")
-    log.conceal([SECRET])
+    concealing.conceal([SECRET])
     yield
     log.unconfigure()
     logging.getLogger().setLevel(level)

@@ -1,0 +1,201 @@
+"""Agents as assets: `agent/<name>` is a run that decides on what happened; `approvals/execution` writes what people approved.
+
+A run serves as many occasions as there are, and each gets a decision of its own (`pilothouse/agents/deciding.py`). No `from
+__future__ import annotations` here: Dagster reads the annotation of `context` itself, not its text.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.failures import translated_errors
+from assets.ingest import owners
+from assets.resource import PlatformResource
+from assets.tables import asset_key
+from pilothouse.agents.agent import Agent
+
+if TYPE_CHECKING:
+    from pilothouse.agents.deciding import Came
+    from pilothouse.approvals.executor import Tried
+    from pilothouse.kernel.versions import Versions
+
+GROUP = "agents"
+EXECUTION = dg.AssetKey(["approvals", "execution"])
+WENT_THROUGH = "every_write_went_through"
+_EXPLAINED = 10
+
+
+class DecidingOptions(dg.Config):
+    """What a run decides on beside what happened: subjects that somebody asks about, by their keys."""
+
+    asked: list[str] = []  # noqa: RUF012 - Dagster's config is a pydantic model, which copies it
+    by: str = ""
+
+
+def agent_key(name: str) -> dg.AssetKey:
+    """An agent as an asset."""
+    return dg.AssetKey(["agent", name])
+
+
+def agent_asset(agent: Agent) -> dg.AssetsDefinition:
+    """One agent, at work on what woke it."""
+
+    @dg.asset(
+        key=agent_key(agent.name),
+        deps=[asset_key(table) for table in dict.fromkeys((*agent.tables, *agent.awaits))],
+        description=f"{agent.description} Each decision is kept with all that it saw, and can be made again.",
+        group_name=GROUP,
+        kinds={"agent", "postgres"},
+        owners=owners(agent.owner),
+        metadata={
+            "decides_on": agent.subject,
+            "wakes_on": ", ".join(agent.wakes_on),
+            "tools": ", ".join(each.name for each in agent.tools),
+        },
+        tags={"pilothouse/stage": "agent"},
+    )
+    def decide(context: dg.AssetExecutionContext, config: DecidingOptions, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
+        from assets.progress import DECISIONS
+        from pilothouse.agents.deciding import read_by
+        from pilothouse.kernel.database.locks import exclusively
+
+        here = platform.platform
+        with (
+            translated_errors(context),
+            platform.recording(context),
+            exclusively(here.database, f"agent {agent.name}", what=f"a run of {agent.name}"),
+        ):
+            deciding, came = here.deciding(agent.name), []
+            if config.asked:
+                deciding.inbox.asked(config.asked, config.by)
+            for each in deciding.decide():
+                DECISIONS.tell(agent.name, each)
+                context.log.info(f"{each.occasion.subject}: {each.output.get('action', each.how)} {each.said}".rstrip())
+                came.append(each)
+        return dg.MaterializeResult(metadata=_told(deciding.agent, came, read_by(came)))
+
+    return decide
+
+
+def execution_asset() -> dg.AssetsDefinition:
+    """The one asset that writes into source systems."""
+
+    @dg.asset(
+        key=EXECUTION,
+        deps=[],
+        description="Writes what people approved into SAP and Salesforce, each once, and keeps what was there before.",
+        group_name=GROUP,
+        kinds={"postgres"},
+        owners=["team:credit"],
+        check_specs=[dg.AssetCheckSpec(WENT_THROUGH, asset=EXECUTION, description="No approved write was refused or found changed.")],
+        tags={"pilothouse/stage": "execution"},
+    )
+    def execution(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        with translated_errors(context), platform.recording(context):
+            tried = list(platform.platform.executor.execute_all())
+        for each in tried:
+            context.log.info(f"{each.proposal.id} {each.proposal.action}: {each.proposal.status} {each.said}")
+        return _executed(tried)
+
+    return execution
+
+
+def _told(agent: Agent, came: Sequence["Came"], read: "Versions") -> dict[str, Any]:
+    from assets.display import version_vector
+
+    decided = [each for each in came if each.capsule is not None]
+    how = Counter(each.how for each in came)
+    actions = Counter(str(each.output.get("action", "decided")) for each in decided)
+    chances = [float(each.output["probability"]) for each in decided if each.output.get("probability") is not None]
+    costs = [each.capsule.body["cost"] for each in decided if each.capsule is not None]
+    return {
+        "decisions": len(decided),
+        **{f"action/{name}": count for name, count in sorted(actions.items())},
+        "waiting": how["waiting"],
+        "to_be_tried_again": how["failed"],
+        "undecidable": how["undecidable"],
+        **({"mean_risk": round(sum(chances) / len(chances), 4)} if chances else {}),
+        "amount_eur": float(_total(decided, "amount_eur")),
+        "at_risk_eur": float(_total(decided, "at_risk_eur")),
+        "cost": dg.MetadataValue.json(
+            {
+                "money": str(sum((Decimal(each["money"]) for each in costs), Decimal(0))),
+                "tokens": sum(each["tokens"] for each in costs),
+                "calls": sum(each["calls"] for each in costs),
+                "seconds": round(sum(each.seconds for each in decided), 3),
+            }
+        ),
+        "agent_version": agent.version(),
+        "versions": version_vector(read),
+        "table": _table(came),
+        "explanation": dg.MetadataValue.md("\n\n".join(_explained(decided)) or "Nothing was to be decided."),
+    }
+
+
+def _total(decided: Sequence["Came"], name: str) -> Decimal:
+    return sum((Decimal(str(each.output.get(name) or 0)) for each in decided), Decimal(0))
+
+
+def _table(came: Sequence["Came"]) -> dg.TableMetadataValue:
+    names = ("subject", "outcome", "amount_eur", "at_risk_eur", "probability", "decision", "said")
+    records = []
+    for each in came:
+        told = {name: str(each.output.get(name) or "") for name in ("amount_eur", "at_risk_eur", "probability")}
+        first = str((each.output.get("reasons") or [each.said])[0])
+        decision = each.capsule.digest[:12] if each.capsule is not None else ""
+        outcome = str(each.output.get("action", each.how))
+        records.append(dg.TableRecord({"subject": each.occasion.subject, "outcome": outcome, **told, "decision": decision, "said": first}))
+    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in names]))
+
+
+def _explained(decided: Sequence["Came"]) -> Iterator[str]:
+    """The dearest decisions in words, with what leads further."""
+    dear = sorted(decided, key=lambda each: -Decimal(str(each.output.get("at_risk_eur") or 0)))
+    for each in dear[:_EXPLAINED]:
+        assert each.capsule is not None
+        output, name = each.output, each.capsule.digest[:12]
+        money = f", {Decimal(str(output['amount_eur'])):,.2f} EUR" if output.get("amount_eur") is not None else ""
+        tables = ", ".join(
+            f"[{read.name}](/assets/{read.name}) at version {read.version}" for read in each.versions.read if read.kind == "table"
+        )
+        yield "\n".join(
+            [
+                f"### {each.occasion.subject}: {output.get('action', 'decided')}{money}",
+                *(f"- {reason}" for reason in output.get("reasons", ())),
+                "",
+                f"Decision `{name}` · `pilothouse show {name}` · `pilothouse why {name}` · `pilothouse replay {name}`",
+                "",
+                f"Read {tables}.",
+            ]
+        )
+    if len(decided) > _EXPLAINED:
+        yield f"... and {len(decided) - _EXPLAINED} more: `pilothouse decisions`"
+
+
+def _executed(tried: Sequence["Tried"]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    names = ("proposal", "write", "status", "said")
+    columns = [dg.TableColumn(name) for name in names]
+    rows = [(each.proposal.id, f"{each.proposal.target}: {each.proposal.action}", each.proposal.status, each.said) for each in tried]
+    statuses = Counter(each.proposal.status for each in tried)
+    failed = [each.proposal.id for each in tried if each.proposal.status in {"refused", "conflict"}]
+    return dg.MaterializeResult(
+        metadata={
+            "executed": statuses["executed"],
+            "to_be_tried_again": statuses["approved"],
+            "refused": len(failed),
+            "table": dg.MetadataValue.table(
+                [dg.TableRecord(dict(zip(names, row, strict=True))) for row in rows], schema=dg.TableSchema(columns)
+            ),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not failed,
+                check_name=WENT_THROUGH,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"`pilothouse proposals` tells what became of {', '.join(failed)}" if failed else None,
+            )
+        ],
+    )
