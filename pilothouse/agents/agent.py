@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from pilothouse.agents.trials.property import Trials
 
 FOUND: Final = "subject.found"  # what a request says happened where no event woke the agent: it looked, and found it open
-CODE = ("pilothouse.agents", "models.trees")  # what a decision is made by, beside what its agent declares
+# What a decision is made by, beside what its agent declares. How decisions are kept, read and compared is none of it: a new page that
+# shows them must not make every agent another version.
+CODE = (
+    *(f"pilothouse.agents.{name}" for name in ("agent", "budget", "cassette", "policy", "running", "snapshot", "tools")),
+    "pilothouse.agents.capsules.capsule",
+    "models.trees",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +106,19 @@ class Agent:
 
     def definition(self) -> dict[str, Any]:
         """Everything that its version stands for, as plain JSON."""
+        return {**self._definition}
+
+    def definition_bytes(self) -> bytes:
+        """The same as it is kept."""
+        return self._definition_bytes
+
+    def version(self) -> str:
+        """The hash of its definition."""
+        return self._version
+
+    # An agent is a value, so what it is defined by is worked out once: the schemas alone take ten times as long as a decision.
+    @cached_property
+    def _definition(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "instructions": self.instructions,
@@ -111,12 +130,21 @@ class Agent:
             "budget": msgspec.to_builtins(self.budget, str_keys=True),
             "tables": sorted(self.tables),
             "brain": self.brain.definition(),
-            "code": code_digest(*CODE, *sorted({tool.run.__module__ for tool in self.tools})),
+            "code": code_digest(*CODE, *sorted(self._modules() - {*CODE})),
         }
 
-    def version(self) -> str:
-        """The hash of its definition."""
-        return hashlib.sha256(canonical(self.definition())).hexdigest()
+    def _modules(self) -> set[str]:
+        """Where it stands, where its brain does (which may name more), and where its tools do."""
+        brain: tuple[str, ...] = getattr(self.brain, "code", (type(self.brain).__module__,))
+        return {self.output.__module__, *brain, *(tool.run.__module__ for tool in self.tools)}
+
+    @cached_property
+    def _definition_bytes(self) -> bytes:
+        return canonical(self._definition)
+
+    @cached_property
+    def _version(self) -> str:
+        return hashlib.sha256(self._definition_bytes).hexdigest()
 
     def as_defined(self, definition: Mapping[str, Any]) -> Agent:
         """An earlier version: what it decides by is what its definition says, the code is that of today."""

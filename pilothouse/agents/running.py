@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.budget import Account, Cost
-from pilothouse.agents.capsules import Capsule, Draft, Ledger
+from pilothouse.agents.capsules import Capsule, Draft, Kept
 from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.agents.cassette import Player, Recorded, Recorder
 from pilothouse.agents.snapshot import Snapshot, looking
@@ -34,7 +34,7 @@ class Run:
 
     def draft(self) -> Draft:
         """What is remembered of it. What runs share (definition, versions) is its own blob, and so kept once."""
-        definition, versions = canonical(self.agent.definition()), canonical(self.versions.as_json())
+        definition, versions = self.agent.definition_bytes(), canonical(self.versions.as_json())
         return Draft(
             kind="decision",
             subject=self.request.subject,
@@ -89,18 +89,18 @@ class Replayed:
         return self.then == self.now
 
 
-def replay(ledger: Ledger, capsule: Capsule, agent: Agent) -> Replayed:
+def replay(kept: Kept, capsule: Capsule, agent: Agent) -> Replayed:
     """Make a decision again from its capsule alone. `agent` lends its code; what it decides by is what the capsule says."""
     if capsule.kind != "decision":
         raise AgentError(f"capsule {capsule.digest[:12]} is of kind {capsule.kind}", hint="only a decision can be replayed")
-    definition = msgspec.json.decode(ledger.blob(capsule.blobs["agent"]))
+    definition = msgspec.json.decode(kept.blob(capsule.blobs["agent"]))
     then = agent.as_defined(definition)
-    request = Request.from_json(msgspec.json.decode(ledger.blob(capsule.blobs["request"])))
-    player = Player.of(ledger.blob(capsule.blobs["cassette"]))
+    request = Request.from_json(msgspec.json.decode(kept.blob(capsule.blobs["request"])))
+    player = Player.of(kept.blob(capsule.blobs["cassette"]))
     # Behind the player is an empty toolbox: there is nothing that a replay could ask.
     output = _checked(then, then.brain.decide(then, request, Repeats(Recorded(Toolbox((), None), player))))
     player.finish()
-    return Replayed(capsule, ledger.blob(capsule.blobs["output"]), output, definition["code"] == agent.definition()["code"])
+    return Replayed(capsule, kept.blob(capsule.blobs["output"]), output, definition["code"] == agent.definition()["code"])
 
 
 def _checked(agent: Agent, said: Mapping[str, Any]) -> bytes:

@@ -133,16 +133,23 @@ class Snapshot:
         note_read(pinned)
         with self._lock:
             if table not in self._views:
+                name = f"table_{len(self._views)}"
                 try:
                     scan = self._lake.table(table).files(int(pinned.version))
+                    self._open().execute(f"CREATE VIEW {name} AS {scan.sql}")
                 except LakeError as error:
                     raise ToolFailed(error.message, hint=error.hint) from error
-                name = f"table_{len(self._views)}"
-                self._open().execute(f"CREATE VIEW {name} AS {scan.sql}")
+                except _duckdb().Error as error:
+                    raise ToolFailed(
+                        f"{table}: version {pinned.version} cannot be read: {str(error).splitlines()[0]}",
+                        hint="its files are gone: restore the lake from a backup",
+                    ) from error
                 self._views[table] = name
             return self._views[table]
 
     def _open(self) -> duckdb.DuckDBPyConnection:
+        from pilothouse.kernel.lake.duck import offer_store  # with all that the lake needs, which a declaration does not
+
         if self._connection is None:
             from pilothouse.kernel.lake.duck import offer_store  # Polars and Arrow come with it
 

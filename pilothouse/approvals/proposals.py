@@ -142,6 +142,12 @@ class Proposals:
         with self._database.reading() as connection:
             return [_proposal(row) for row in connection.execute(query)]
 
+    def of(self, decisions: Sequence[Digest]) -> list[Proposal]:
+        """What these decisions proposed."""
+        query = sa.select(proposals).where(proposals.c.decision.in_([bytes.fromhex(each) for each in decisions]))
+        with self._database.reading() as connection:
+            return [_proposal(row) for row in connection.execute(query)]
+
     def needed(self, proposal: Proposal) -> int:
         """How many people must say yes to it."""
         return self._policy.needed(proposal.amount)

@@ -13,6 +13,7 @@ from pilothouse.cli import (
     building,
     connecting,
     deciding,
+    decisions,
     explaining,
     firms,
     graph,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 running.register(app)
 building.register(app)
+decisions.register(app)
 explaining.register(app)
 inspecting.register(app)
 deciding.register(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import polars as pl
@@ -11,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.tree import Tree
 
+from pilothouse.cli.decisions import FromBundle, kept
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, print_json, print_rows, shown, told_plainly
 from pilothouse.kernel.errors import ConfigError
@@ -31,28 +33,63 @@ def register(app: typer.Typer) -> None:
 
 @told_plainly
 def why(
-    table: Annotated[str, typer.Argument(help="A table that a model makes, such as marts.fct_order.")],
-    key: Annotated[list[str], typer.Argument(help="The row's key, its parts in the order of the table's key.")],
-    column: Annotated[str | None, typer.Option("--column", "-c", help="Explain what the row says there alone.")] = None,
+    what: Annotated[
+        str, typer.Argument(metavar="TABLE|ID", help="A table that a model makes, such as marts.fct_order; or a decision's id.")
+    ],
+    key: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY]...", help="Of a table: the row's key, its parts in the order of the table's key.")
+    ] = None,
+    column: Annotated[str | None, typer.Option("--column", "-c", help="Of a table: explain what the row says there alone.")] = None,
     version: Annotated[int | None, typer.Option("--version", help="Of the table; the newest by default.")] = None,
-    json_output: Json = False,  # noqa: FBT002 - typer
+    tree: Annotated[bool, typer.Option("--tree", help="Of a decision: every row on the way down to the sources.")] = False,  # noqa: FBT002 - typer
+    every: Annotated[bool, typer.Option("--all", help="Of a decision: every source row, then and now.")] = False,  # noqa: FBT002
+    bundle: FromBundle = None,
+    json_output: Json = False,  # noqa: FBT002
 ) -> None:
-    """Print the source rows that a row is made of, model by model down to what the sources said, each at its version.
+    """Say why: of a row of a table, the source rows that it is made of, model by model, each at its version; of a decision, what it used
+    of what it looked at, the records that were taken for one firm, and the source rows without which it would say something else, as they
+    were then and as they are now.
 
     Example: pilothouse why marts.fct_order 1000100 --column net_amount_eur
     """
     with open_platform() as platform:
-        model = platform.project.model(table)
-        if not model.published:
-            raise typer.BadParameter(f"{model.name} is a view: ask for a table that reads it", param_hint="TABLE")
-        if len(key) != len(model.key):
-            raise typer.BadParameter(f"the key of {model.table} has {len(model.key)} parts: {', '.join(model.key)}", param_hint="KEY")
-        row = platform.explainer.why(table, dict(zip(model.key, key, strict=True)), column=column, version=version)
+        if not key and re.fullmatch("[0-9a-fA-F]+", what):
+            if column is not None or version is not None:
+                raise typer.BadParameter("--column and --version are of a table's row", param_hint="ID")
+            _why_of_decision(platform, what, bundle, tree=tree, every=every, as_json=json_output)
+            return
+        if tree or every or bundle:
+            raise typer.BadParameter("--tree, --all and --bundle are of a decision", param_hint="TABLE")
+        row = _row_of(platform, what, key or [], column, version)
     if json_output:
         print_json(row.as_json())
         return
-    console.print(_grown(Tree(_told(row)), row, set()))
+    console.print(grown(Tree(in_a_line(row)), row, set()))
     console.print(f"[dim]{len(row.raw())} rows of sources[/]")
+
+
+def _row_of(platform: Platform, table: str, key: list[str], column: str | None, version: int | None) -> Row:
+    model = platform.project.model(table)
+    if not model.published:
+        raise typer.BadParameter(f"{model.name} is a view: ask for a table that reads it", param_hint="TABLE")
+    if len(key) != len(model.key):
+        raise typer.BadParameter(f"the key of {model.table} has {len(model.key)} parts: {', '.join(model.key)}", param_hint="KEY")
+    return platform.explainer.why(table, dict(zip(model.key, key, strict=True)), column=column, version=version)
+
+
+def _why_of_decision(platform: Platform, named: str, bundle: Path | None, *, tree: bool, every: bool, as_json: bool) -> None:
+    from pilothouse.agents.explaining.opened import Opened
+    from pilothouse.agents.explaining.why import Deciding
+    from pilothouse.cli.why_page import page
+
+    opened = Opened.of(kept(platform, bundle), named)
+    found = Deciding(platform.lake, platform.explainer).why(opened, platform.agent(opened.agent))
+    if as_json:
+        print_json(found.as_json())
+        return
+    console.print(page(found, tree=tree, every=every))
+    if not tree:
+        console.print(f"\n[dim]`pilothouse why {opened.id} --tree` shows every row on the way[/]")
 
 
 @told_plainly
@@ -96,7 +133,7 @@ def _row_id(platform: Platform, table: str, key: list[str]) -> str:
     return row_id
 
 
-def _grown(tree: Tree, row: Row, told: set[int]) -> Tree:
+def grown(tree: Tree, row: Row, told: set[int]) -> Tree:
     """The sources of a row below it. What was told before, elsewhere in the tree, is not told again; of a choice it is said that any
     one of its alternatives would do."""
     if id(row) in told:
@@ -107,17 +144,17 @@ def _grown(tree: Tree, row: Row, told: set[int]) -> Tree:
     chosen = {place for choice in row.choices for rows in choice for place in rows}
     for place, source in enumerate(row.sources):
         if place not in chosen:
-            _grown(tree.add(_told(source)), source, told)
+            grown(tree.add(in_a_line(source)), source, told)
     for choice in row.choices:
         several = tree.add(f"[italic]any one of these {len(choice)} would do[/]")
         for rows in choice:
             one = several if len(rows) == 1 else several.add("[italic]together[/]")
             for place in rows:
-                _grown(one.add(_told(row.sources[place])), row.sources[place], told)
+                grown(one.add(in_a_line(row.sources[place])), row.sources[place], told)
     return tree
 
 
-def _told(row: Row) -> str:
+def in_a_line(row: Row) -> str:
     """A row in one line: what it is, and of what it says whatever matters here."""
     raw = row.table.startswith("raw/")
     which = f"seen {shown(row.values['_seen_at'])}" if raw else ", ".join(row.key.values())

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import BaseModel, ValidationError
 
@@ -58,6 +58,7 @@ class Wording:
 class LanguageModel:
     """Decides by asking a model. `gateway` is nobody in a replay: what was answered then is in the cassette."""
 
+    code: ClassVar[tuple[str, ...]] = ("pilothouse.agents.brains.conversation", "pilothouse.agents.brains.language")
     models: tuple[str, ...]  # by their names in the settings; which of them answers is the gateway's choice
     prompt: str
     wording: Wording

@@ -3,6 +3,7 @@
 capsule.py   one entry: its manifest, canonical bytes and digest
 signing.py   the key that entries are signed with
 ledger.py    the chain of entries in the operational database
+reading.py   what can be asked of entries, wherever they lie
 bundle.py    a part of the chain as one file, for an auditor who has nothing else
 """
 
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pilothouse.agents.capsules.capsule import Capsule, Draft
     from pilothouse.agents.capsules.ledger import Ledger
+    from pilothouse.agents.capsules.reading import Kept
     from pilothouse.agents.capsules.signing import Signer
 
-__all__ = ["Capsule", "Draft", "Ledger", "Signer"]
+__all__ = ["Capsule", "Draft", "Kept", "Ledger", "Signer"]
 
-_PLACES: Final = {"Capsule": "capsule", "Draft": "capsule", "Ledger": "ledger", "Signer": "signing"}
+_PLACES: Final = {"Capsule": "capsule", "Draft": "capsule", "Kept": "reading", "Ledger": "ledger", "Signer": "signing"}
 
 
 def __getattr__(name: str) -> Any:

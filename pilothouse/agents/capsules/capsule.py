@@ -71,6 +71,12 @@ class Capsule:
         return body
 
     @property
+    def action(self) -> str | None:
+        """What a decision decided; None of other entries."""
+        output = self.body.get("output")
+        return output.get("action") if isinstance(output, dict) else None
+
+    @property
     def blobs(self) -> Mapping[str, Digest]:
         """What it saw and said in full, by name."""
         blobs: Mapping[str, Digest] = self.manifest["blobs"]

@@ -9,29 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from pilothouse.agents.capsules.capsule import Capsule, Digest, Draft, Kind, canonical, digest, manifest
+from pilothouse.agents.capsules.reading import SHOWN, Damage, asked_for, the_one
 from pilothouse.agents.capsules.signing import Signer, signed_by
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.schema import capsule_blobs, capsules
 from pilothouse.kernel.errors import AgentError
 
+_PAGE: Final = 500  # entries
 _LOCK: Final = 0x504C43  # of the chain's end
-_SHOWN: Final = 12  # digits by which an entry is called where people read
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One thing that is not as it was written: at which entry, and what."""
-
-    seq: int
-    what: str
 
 
 class Ledger:
@@ -81,29 +74,42 @@ class Ledger:
 
     def get(self, named: str) -> Capsule:
         """An entry by its digest or by the beginning of it; AgentError where there is none, or more than one."""
-        wanted = named.strip().lower()
-        if not wanted or set(wanted) - set("0123456789abcdef"):
-            raise AgentError(f"'{named}' is no digest of a capsule", hint="`pilothouse decisions` lists them")
-        found = list(self._read(sa.func.encode(capsules.c.digest, "hex").startswith(wanted), most=2))
-        if len(found) != 1:
-            several = f"there are several capsules that begin with {wanted}" if found else f"there is no capsule {wanted[:_SHOWN]}"
-            raise AgentError(several, hint="give more digits" if found else "`pilothouse decisions` lists them")
-        return found[0]
+        wanted = asked_for(named)
+        return the_one(wanted, list(self._read(sa.func.encode(capsules.c.digest, "hex").startswith(wanted), most=2)))
 
     def these(self, named: Collection[Digest]) -> list[Capsule]:
         """The entries of whole digests that are there, the oldest first."""
         return list(self._read(capsules.c.digest.in_([bytes.fromhex(each) for each in named])))
 
     def entries(
-        self, *, kind: Kind | None = None, subject: str = "", about: Digest | None = None, most: int | None = None
+        self,
+        *,
+        kind: Kind | None = None,
+        subject: str = "",
+        about: Digest | None = None,
+        agent: str = "",
+        action: str = "",
+        since: datetime | None = None,
+        most: int | None = None,
     ) -> Iterator[Capsule]:
-        """Entries, the newest first."""
+        """Entries, the newest first. `action` is what a decision's output says."""
         conditions = [
             *([capsules.c.kind == kind] if kind else []),
             *([capsules.c.subject == subject] if subject else []),
             *([capsules.c.about == bytes.fromhex(about)] if about else []),
+            *([capsules.c.agent == agent] if agent else []),
+            *([capsules.c.at >= since] if since else []),
         ]
-        return self._read(sa.and_(sa.true(), *conditions), most=most, newest=True)
+        if not action:
+            return self._read(sa.and_(sa.true(), *conditions), most=most, newest=True)
+        return islice((each for each in self._paged(conditions) if each.action == action), most)
+
+    def _paged(self, conditions: Sequence[sa.ColumnElement[bool]]) -> Iterator[Capsule]:
+        """Entries, the newest first, read as far as somebody looks: what they say is known here alone, not in the database."""
+        older: sa.ColumnElement[bool] = sa.true()
+        while page := [*self._read(sa.and_(older, *conditions), most=_PAGE, newest=True)]:
+            yield from page
+            older = capsules.c.seq < page[-1].seq
 
     def after(self, seq: int, *, kind: Kind, most: int) -> list[Capsule]:
         """The next entries of a kind after one, the oldest first: for whoever follows the chain."""
@@ -115,20 +121,26 @@ class Ledger:
             content = connection.scalar(sa.select(capsule_blobs.c.content).where(capsule_blobs.c.digest == bytes.fromhex(named)))
         if content is None:
             raise AgentError(
-                f"blob {named[:_SHOWN]} is missing",
+                f"blob {named[:SHOWN]} is missing",
                 hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
             )
         if digest(content) != named:
             raise AgentError(
-                f"blob {named[:_SHOWN]} was changed",
+                f"blob {named[:SHOWN]} was changed",
                 hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
             )
         return bytes(content)
 
     def head(self) -> Digest | None:
         """The newest digest, which vouches for all others. Whoever keeps it elsewhere can tell that none was cut off."""
-        last = next(self._read(sa.true(), most=1, newest=True), None)
-        return None if last is None else last.digest
+        with self._database.reading() as connection:  # by its row alone: damage is told by `verify`
+            last = connection.scalar(sa.select(capsules.c.digest).order_by(capsules.c.seq.desc()).limit(1))
+        return None if last is None else Digest(last.hex())
+
+    def count(self) -> int:
+        """How many entries there are."""
+        with self._database.reading() as connection:
+            return int(connection.scalar(sa.select(sa.func.count()).select_from(capsules)) or 0)
 
     def verify(self, *, kept_head: Digest | None = None) -> Iterator[Damage]:
         """Everything that is not as it was written. `kept_head` is a digest that was kept elsewhere and must be in the chain."""
@@ -147,7 +159,7 @@ class Ledger:
                 previous, expected = row.digest.hex(), row.seq + 1
                 seen_head = seen_head or previous == kept_head
         if not seen_head:
-            yield Damage(expected, f"entry {str(kept_head)[:_SHOWN]} is missing: the end of the chain was cut off or replaced")
+            yield Damage(expected, f"entry {str(kept_head)[:SHOWN]} is missing: the end of the chain was cut off or replaced")
         yield from self._damaged_blobs(named)
 
     def _objections(self, row: Any, previous: str | None) -> Iterator[str]:
@@ -182,7 +194,7 @@ class Ledger:
         for row in rows:
             if row.content is None or digest(row.content) != row.digest.hex():
                 raise AgentError(
-                    f"capsule {row.digest.hex()[:_SHOWN]}: its manifest {'is missing' if row.content is None else 'was changed'}",
+                    f"capsule {row.digest.hex()[:SHOWN]}: its manifest {'is missing' if row.content is None else 'was changed'}",
                     hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
                 )
             yield Capsule(seq=row.seq, digest=Digest(row.digest.hex()), manifest=json.loads(row.content), signature=bytes(row.signature))

@@ -64,6 +64,12 @@ class Explainer:
             raise ConfigError(f"{model.table}: no row {told} at version {version}", hint="`pilothouse query` shows which there are")
         return found
 
+    def why_all(self, wanted: Mapping[At, Mapping[Key, set[str]]]) -> dict[tuple[At, Key], Row]:
+        """Rows of several tables, each with everything that these columns of it are made of; those that are there. They are asked for
+        together: what several are made of is found once, and stands below each."""
+        with self.walk() as walk:
+            return walk.of_all(wanted)
+
     @contextmanager
     def walk(self) -> Iterator[Walk]:
         """A walk from rows down to raw ones, over a connection that nobody else uses meanwhile."""

@@ -6,7 +6,7 @@ as far as it matters, is in the traces of the rows that are made of it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -40,12 +40,16 @@ class Walk:
 
     def of(self, at: At, key: Key, columns: set[str]) -> Row | None:
         """The row with all that it is made of; None where there is none of that key."""
-        self._ask_down(at, {key: columns})
-        if key not in self._tables[at].values:
-            return None
-        settled = self._settled(at, key, columns)
+        return self.of_all({at: {key: columns}}).get((at, key))
+
+    def of_all(self, wanted: Mapping[At, Mapping[Key, set[str]]]) -> dict[tuple[At, Key], Row]:
+        """Several rows of several tables, each with all that it is made of; those that are there. What any one of several rows would do
+        for is chosen for all of them together."""
+        self._ask_down({at: {key: set(columns) for key, columns in rows.items()} for at, rows in wanted.items()})
+        there = [(at, key, columns) for at, rows in wanted.items() for key, columns in rows.items() if key in self._tables[at].values]
+        settled = self._settled(there)
         self._leads, self._rows = {}, {}
-        return self._row(at, key, frozenset(columns), settled)
+        return {(at, key): self._row(at, key, frozenset(columns), settled) for at, key, columns in there}
 
     def needs(self, at: At, wanted: Mapping[Key, set[str]]) -> dict[Key, set[tuple[str, str]]]:
         """What these columns of these rows are made of, without the way there: raw rows, each by its table and identity."""
@@ -53,20 +57,20 @@ class Walk:
 
     def atoms(self, at: At, wanted: Mapping[Key, set[str]]) -> dict[Key, set[tuple[str, ...]]]:
         """The same with the version of each raw row: its table, and the parts of its key."""
-        self._ask_down(at, {key: set(columns) for key, columns in wanted.items()})
+        self._ask_down({at: {key: set(columns) for key, columns in wanted.items()}})
         there = {key: columns for key, columns in wanted.items() if key in self._tables[at].values}
-        return {key: {tuple(atom.split(SEPARATOR)) for atom in self._settled(at, key, columns)} for key, columns in there.items()}
+        return {key: {tuple(atom.split(SEPARATOR)) for atom in self._settled([(at, key, columns)])} for key, columns in there.items()}
 
-    def _settled(self, at: At, key: Key, columns: set[str]) -> set[str]:
+    def _settled(self, wanted: Iterable[tuple[At, Key, set[str]]]) -> set[str]:
         needed = Needed()
-        for column in ("", *sorted(columns)):
-            needed.merge(self._need((at, key, column)))
+        for at, key, columns in wanted:
+            for column in ("", *sorted(columns)):
+                needed.merge(self._need((at, key, column)))
         return needed.settled()
 
-    def _ask_down(self, at: At, wanted: dict[Key, set[str]]) -> None:
+    def _ask_down(self, pending: dict[At, dict[Key, set[str]]]) -> None:
         """Ask for these rows, and then for whatever they may be made of. Tables come in the order of their making, last first; one
         that was read at two versions, since it says the same at both to one of its readers, is asked at each."""
-        pending = {at: wanted}
         while pending:
             at = max(pending, key=lambda each: (self._explainer.place(each.table), each))
             wanted = pending.pop(at)

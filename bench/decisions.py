@@ -1,0 +1,375 @@
+"""Decisions: what one costs, what it costs to remember it, whether all can be made again, and why, at a million orders and exactly.
+
+Ten thousand decisions are made over the tables of a million orders, kept as the platform keeps them, written into a bundle and made
+again from the bundle alone, in a process in which every socket is refused. Whether why is right is held against brute force over small
+companies: raw rows are taken away, tables are made again by the models' own texts, and the agent decides again
+(`tests/integration/tables/decided_again.py`).
+
+`AGENTS` are whose decisions these are: an agent whose brain is a language model joins here.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+from assets.measuring import Measuring
+from bench import tables
+from bench.apart import ours
+from bench.figure import Figure, figure
+from bench.why import percentile
+from graph.resolution.corrections import Corrections
+from models.declared.late_payment_risk import LATE_PAYMENT_RISK
+from models.training import read_tables
+from models.versions import Version, VersionTable
+from pilothouse.agents.agent import Agent, Request
+from pilothouse.agents.capsules import Capsule, Ledger, Signer, bundle
+from pilothouse.agents.capsules.bundle import Bundle
+from pilothouse.agents.capsules.capsule import Digest
+from pilothouse.agents.desks.credit_desk import CREDIT_DESK
+from pilothouse.agents.explaining.opened import Opened
+from pilothouse.agents.explaining.why import Deciding
+from pilothouse.agents.running import replay, run
+from pilothouse.agents.snapshot import Snapshot
+from pilothouse.kernel.database import Database
+from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.settings import TableSettings
+from pilothouse.local.postgres import EmbeddedPostgres
+from pilothouse.sandbox.company.company import Company
+from pilothouse.tables.building import Builder
+from pilothouse.tables.dbt import Dbt
+from pilothouse.tables.project import FOLDER, Project
+from pilothouse.tables.why.explain import Explainer
+from tests.integration.tables.conftest import NOW
+from tests.integration.tables.decided_again import DecidedAgain, resolved
+from tests.integration.tables.removal import is_cause
+from tests.raw_company import RawCompany
+
+AGENTS: Final[tuple[Agent, ...]] = (CREDIT_DESK,)
+TOGETHER: Final = 50  # decisions that one run makes, each with a capsule of its own
+EXPLAINED: Final = 60
+PROVED: Final = 20  # decisions of a small company that are held against brute force
+CHECKED: Final = 8  # rows behind each
+REMOVED: Final = 40  # rows that are not behind it
+TOOK: Final = "decisions.json"
+NOON: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def figures(large: float = 25.0, decisions: int = 10_000, small: float = 0.02) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
+        orders = tables.raw(folder, large)
+        ours("bench.decisions:prepare", folder)
+        made = ours("bench.decisions:decide", folder, str(decisions)).rows
+        again = ours("bench.decisions:make_again", folder)
+        ours("bench.decisions:explain", folder)
+        first = ours("bench.decisions:explain_first", folder)
+        took: dict[str, Any] = json.loads((Path(folder) / TOOK).read_text())
+    return [
+        figure(f"a policy decision, warm, {orders:,} orders, p95", took["decision_p95"], "ms", better="lower", bar=20),
+        figure("  p50", took["decision_p50"], "ms", better="lower"),
+        figure(f"remembering it, {TOGETHER} decisions a run", 100 * took["recording"], "% of a decision", better="lower", bar=5),
+        figure("  where each is remembered alone, and on disk before it is told", took["alone"], "ms", better="lower"),
+        figure("a capsule after deduplication, median", took["capsule_median"] / 1_000, "KB", better="lower", bar=50),
+        figure("  all of them, on disk", took["stored"] / made / 1_000, "KB each", better="lower"),
+        figure(
+            f"replay of {made:,} decisions, every socket refused: incomplete or of other bytes",
+            made - again.rows,
+            "",
+            better="lower",
+            bar=0,
+        ),
+        figure("  decisions made again", again.rows / took["replay_seconds"], "a second"),
+        figure(f"why of a decision, {orders:,} orders, p95", took["why_p95"], "ms", better="lower", bar=1_000),
+        figure("  p50", took["why_p50"], "ms", better="lower"),
+        figure("  source rows behind one, median", took["why_rows"], "rows"),
+        figure("  the first answer of a new process", first.rows / 1_000, "ms", better="lower"),
+        *proof(small),
+    ]
+
+
+# -- at a million orders -----------------------------------------------------------------------------------------------
+
+
+def prepare(folder: str) -> int:
+    """Tables, measures, and a model in force that learned from a smaller company of the same kind."""
+    lake, work = Lake(f"{folder}/lake"), Path(folder) / "work"
+    built(lake, work)
+    small = Path(folder) / "small"
+    learned = company(small, 0.2)
+    with_model(lake, learned)
+    return lake.table("features/feat_order_risk").rows()
+
+
+def decide(folder: str, count: str) -> int:
+    """Make and keep so many decisions on the newest orders; how many they are."""
+    lake = Lake(f"{folder}/lake")
+    orders = lake.table("marts/fct_order").scan().select("order_id").collect()["order_id"].sort().to_list()
+    wanted = random.Random(5).sample(orders[-max(4 * int(count), 100) :], min(int(count), len(orders)))
+    thinking: list[float] = []
+    remembering = 0.0
+    with kept(folder) as (ledger, database):
+        for agent in AGENTS:
+            snapshot = Snapshot.take(lake, agent.tables)
+            run(agent, about(wanted[0]), snapshot)  # what is opened once
+            for begin in range(0, len(wanted), TOGETHER):
+                runs = []
+                for order in wanted[begin : begin + TOGETHER]:
+                    began = time.perf_counter()
+                    runs.append(run(agent, about(order), snapshot))
+                    thinking.append(time.perf_counter() - began)
+                began = time.perf_counter()
+                ledger.append([each.draft() for each in runs])
+                remembering += time.perf_counter() - began
+            alone = [timed(lambda made=made: ledger.append([made.draft()])) for made in runs]  # type: ignore[misc]
+            snapshot.close()
+        capsules = [*ledger.entries(kind="decision")]
+        note(
+            folder,
+            decision_p95=percentile(thinking, 0.95) * 1_000,
+            decision_p50=percentile(thinking, 0.5) * 1_000,
+            recording=remembering / (remembering + sum(thinking)),
+            alone=percentile(alone, 0.5) * 1_000,
+            capsule_median=statistics.median(sizes(ledger, capsules[::-1])),
+            stored=stored(database),
+        )
+        bundle.write(ledger, capsules, Path(folder) / "decisions.zip")
+        return len(capsules)
+
+
+def sizes(ledger: Ledger, capsules: list[Capsule]) -> Iterator[int]:
+    """The bytes that each brought which were not there yet."""
+    known: set[Digest] = set()
+    for capsule in capsules:
+        new = {*capsule.blobs.values()} - known
+        known |= new
+        yield sum(len(ledger.blob(each)) for each in new) + len(json.dumps(capsule.manifest))
+
+
+def stored(database: Database) -> int:
+    """What the database takes for all of it, indexes included."""
+    import sqlalchemy as sa
+
+    total = "SELECT sum(pg_total_relation_size(each)) FROM unnest(ARRAY['pilothouse.capsules', 'pilothouse.capsule_blobs']) AS each"
+    with database.reading() as connection:
+        return int(connection.scalar(sa.text(total)) or 0)
+
+
+def make_again(folder: str) -> int:
+    """How many decisions of the bundle come out byte for byte, with nobody to ask."""
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a replay asked the network")
+
+    there = Bundle(Path(folder) / "decisions.zip")
+    agents = {agent.name: agent for agent in AGENTS}
+    for name in ("connect", "connect_ex"):
+        setattr(socket.socket, name, refused)
+    began = time.perf_counter()
+    same = sum(replay(there, each, agents[each.manifest["agent"]]).identical for each in there.entries(kind="decision"))
+    note(folder, replay_seconds=time.perf_counter() - began)
+    return same
+
+
+def explain(folder: str) -> int:
+    """Microseconds that nineteen of twenty answers take at most, in a process that has answered before."""
+    deciding, there = opened(folder)
+    took, rows = [], []
+    for number, capsule in enumerate(random.Random(7).sample(there, EXPLAINED + 3)):
+        began = time.perf_counter()
+        found = deciding.why(capsule, AGENTS[0])
+        if number >= 3:
+            took.append(time.perf_counter() - began)
+            rows.append(len(found.sources))
+    p95 = percentile(took, 0.95)
+    note(folder, why_p95=p95 * 1_000, why_p50=percentile(took, 0.5) * 1_000, why_rows=statistics.median(rows))
+    return round(p95 * 1_000_000)
+
+
+def explain_first(folder: str) -> int:
+    """Microseconds of the first answer of a process."""
+    began = time.perf_counter()
+    deciding, there = opened(folder)
+    deciding.why(there[0], AGENTS[0])
+    return round((time.perf_counter() - began) * 1_000_000)
+
+
+def opened(folder: str) -> tuple[Deciding, list[Opened]]:
+    there, work = Bundle(Path(folder) / "decisions.zip"), Path(folder) / "work"
+    lake = Lake(f"{folder}/lake")
+    return Deciding(lake, Explainer(lake, Project.load(FOLDER, work), work)), [
+        Opened(there, each) for each in there.entries(kind="decision")
+    ]
+
+
+# -- against brute force -----------------------------------------------------------------------------------------------
+
+
+def proof(scale: float, proved: int = PROVED) -> list[Figure]:
+    """Recall and precision of the rows that are named."""
+    dice = random.Random(5)
+    otherwise = idle = named_rows = checked = 0
+    with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
+        home = Path(folder)
+        lake = company(home, scale)
+        with_model(lake, lake)
+        project = Project.load(FOLDER, home / "work")
+        deciding = Deciding(lake, Explainer(lake, project, home / "work"))
+        with kept(folder) as (ledger, _):
+            for agent in AGENTS:
+                again = DecidedAgain(lake, project, texts(lake, project, home / "work"), agent)
+                for one in drawn(lake, ledger, agent, dice, proved):
+                    why = deciding.why(one, agent)
+                    rows = sorted({(each.table, each.row_id + each.seen_at) for each in why.sources})
+                    snapshot = Snapshot.of(lake, one.versions)
+                    expected = again.said(run(agent, one.request, snapshot))
+                    snapshot.close()
+                    small = again.whole(rows)
+                    answer = cache(partial(again.answer, small, one.request))
+                    otherwise += answer(frozenset()) != expected
+                    made = sorted(set(rows) - resolved(why.rows))
+                    sample = dice.sample(made, min(CHECKED, len(made)))
+                    idle += sum(not is_cause(each, rows, answer) for each in sample)
+                    checked, named_rows = checked + len(sample), named_rows + len(rows)
+                missing, removed = unnamed(again, lake, ledger, deciding, dice)
+    return [
+        figure(
+            f"why, decisions that come out otherwise when made of the {named_rows:,} rows named alone, of {proved}",
+            otherwise,
+            "decisions",
+            better="lower",
+            bar=0,
+        ),
+        figure(
+            f"why, decisions that one of {removed} rows not named changes when it is taken away",
+            missing,
+            "decisions",
+            better="lower",
+            bar=0,
+        ),
+        figure(f"why, rows named without cause, of a sample of {checked:,}", idle, "rows", better="lower", bar=0),
+    ]
+
+
+def unnamed(again: DecidedAgain, lake: Lake, ledger: Ledger, deciding: Deciding, dice: random.Random) -> tuple[int, int]:
+    """Take rows out of the whole company that decisions do not name, of tables that they read: how many then change, of how many."""
+    whole = again.whole()
+    found = [*ledger.entries(kind="decision")][:5]
+    missing = removed = 0
+    for one in (Opened(ledger, each) for each in found):
+        why = deciding.why(one, again.agent)
+        rows = {(each.table, each.row_id + each.seen_at) for each in why.sources}
+        before = again.answer(whole, one.request)
+        for table in dice.choices(sorted({table for table, _ in rows}), k=REMOVED // len(found)):
+            raw = lake.table(table).scan().select("_row_id", "_seen_at").collect()
+            identity, seen = raw.row(dice.randrange(raw.height))
+            gone = table, identity.hex().upper() + str(round(seen.timestamp() * 1_000_000))
+            if gone not in rows:
+                removed += 1
+                missing += again.answer(whole, one.request, frozenset({gone})) != before
+    return missing, removed
+
+
+def drawn(lake: Lake, ledger: Ledger, agent: Agent, dice: random.Random, count: int) -> list[Opened]:
+    """Decisions of a small company, as many of each kind as there are."""
+    snapshot = Snapshot.take(lake, agent.tables)
+    orders = lake.table("marts/fct_order").scan().select("order_id").collect()["order_id"].sort().to_list()
+    made = [run(agent, about(order), snapshot) for order in dice.sample(orders, min(8 * count, len(orders)))]
+    snapshot.close()
+    kinds: dict[str, list[Any]] = {}
+    for each in made:
+        kinds.setdefault(json.loads(each.output)["action"], []).append(each)
+    several = [each for kind in kinds.values() for each in kind[: -(-count // len(kinds))]][:count]
+    return [Opened(ledger, capsule) for capsule in ledger.append([each.draft() for each in several])]
+
+
+def texts(lake: Lake, project: Project, work: Path) -> Mapping[str, str]:
+    from pilothouse.tables.plugin import Served, serving
+
+    with serving(Served(lake, {})):
+        return Dbt(project.folder, work).compile(variables={})
+
+
+# -- what both need ----------------------------------------------------------------------------------------------------
+
+
+def company(home: Path, scale: float) -> Lake:
+    """A company of this size with its tables and measures."""
+    home.mkdir(exist_ok=True)
+    made = Company.open(home, seed=11, scale=scale, now=NOW)
+    lake = Lake(str(home / "lake"))
+    RawCompany(made, lake).sync()
+    made.close()
+    built(lake, home / "work")
+    return lake
+
+
+def built(lake: Lake, work: Path) -> None:
+    Corrections(lake).ensure()
+    builder = Builder(lake, Project.load(FOLDER, work), work, TableSettings())
+    failed = [made.reason for made in builder.build() if made.reason]
+    if failed:
+        raise RuntimeError("\n".join(failed))
+    list(Measuring(lake).measure())
+
+
+def with_model(lake: Lake, learned: Lake) -> None:
+    """Put a model in force over a lake that was fitted to another one's rows."""
+    rows, read = read_tables(learned, LATE_PAYMENT_RISK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn on how few late orders a small company has
+        fitted = LATE_PAYMENT_RISK.kind.fit(LATE_PAYMENT_RISK, rows)
+    version = Version(
+        version=1,
+        run_id="bench",
+        trained_at=NOON,
+        seen_until=fitted.seen_until,
+        fingerprint="bench",
+        is_champion=True,
+        verdict="the first",
+        compared=None,
+        metrics=dict(fitted.metrics),
+        versions=read.as_json(),
+        card=dict(fitted.card),
+        synthetic=True,
+    )
+    VersionTable(lake, LATE_PAYMENT_RISK).keep([version])
+
+
+@contextmanager
+def kept(folder: str) -> Iterator[tuple[Ledger, Database]]:
+    """A ledger in a PostgreSQL that is durable, as the platform's is."""
+    with EmbeddedPostgres(Path(folder) / "postgres") as server:
+        database = Database(server.url())
+        database.upgrade()
+        yield Ledger(database, Signer.open(Path(folder) / "key.pem")), database
+        database.close()
+
+
+def about(order: str) -> Request:
+    return Request(subject=f"s4/sales_order/{order}", at=NOON, event={"topic": "order.created", "order": order})
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def note(folder: str, **told: float) -> None:
+    """Keep figures for the process that prints them."""
+    file = Path(folder) / TOOK
+    known = json.loads(file.read_text()) if file.exists() else {}
+    draft = file.with_suffix(".new")
+    draft.write_text(json.dumps({**known, **told}))
+    draft.replace(file)

@@ -1,0 +1,78 @@
+"""What raw rows said then, and what they say now: a source is found by its identity in the newest version of its table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from pilothouse.tables.why.explain import Explainer
+from pilothouse.tables.why.reading import At, Connection
+from pilothouse.tables.why.row import Row
+
+State = Literal["same", "changed", "deleted", "gone"]
+RAW: Final = "raw/"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw row that the decision is made of: what mattered of it then, and the same now."""
+
+    table: str
+    version: int  # of the table, then
+    row_id: str
+    seen_at: str
+    called: str  # as the first table above it names it
+    then: Mapping[str, Any]
+    now: Mapping[str, Any] | None
+    state: State
+
+
+@dataclass
+class _Named:
+    version: int
+    called: str = ""
+    then: dict[str, Any] = field(default_factory=dict)
+
+
+def walked(rows: Sequence[Row]) -> Iterator[tuple[Row | None, Row]]:
+    """Every row once for each one that is made of it, with that one."""
+    seen: set[int] = set()
+    pending: list[tuple[Row | None, Row]] = [(None, row) for row in rows]
+    while pending:
+        above, row = pending.pop()
+        yield above, row
+        if id(row) not in seen:
+            seen.add(id(row))
+            pending += [(row, below) for below in row.sources]
+
+
+def sources(explainer: Explainer, connection: Connection, rows: Sequence[Row]) -> list[Source]:
+    """The raw rows at the end of it all."""
+    named: dict[str, dict[tuple[str, str], _Named]] = defaultdict(dict)
+    for above, row in walked(rows):
+        if row.table.startswith(RAW):
+            found = named[row.table].setdefault((row.key["_row_id"], row.key["_seen_at"]), _Named(row.version))
+            found.called = found.called or (" ".join(above.key.values()) if above is not None else "")
+            found.then |= {name: value for name, value in row.values.items() if not name.startswith("_")}
+    return [each for table in sorted(named) for each in _held_against_now(explainer, connection, table, named[table])]
+
+
+def _held_against_now(
+    explainer: Explainer, connection: Connection, table: str, named: Mapping[tuple[str, str], _Named]
+) -> Iterator[Source]:
+    newest = At(table, explainer.reading.newest(table))
+    duck = connection.duck.execute(
+        f"SELECT *, hex(_row_id) AS _named FROM ({explainer.reading.rows_of(newest)})"
+        " WHERE _row_id IN (SELECT unhex(unnest(?)))"
+        " QUALIFY row_number() OVER (PARTITION BY _row_id ORDER BY _seen_at DESC, _changed_at DESC NULLS LAST) = 1",
+        [sorted({row_id for row_id, _ in named})],
+    )
+    columns = [column[0] for column in duck.description or ()]
+    known = {row["_named"]: row for row in (dict(zip(columns, values, strict=True)) for values in duck.fetchall())}
+    for (row_id, seen_at), each in sorted(named.items(), key=lambda item: (item[1].called, item[0])):
+        row = known.get(row_id)
+        now = None if row is None or row["_change"] == "delete" else {name: row.get(name) for name in each.then}
+        state: State = "gone" if row is None else "deleted" if now is None else "same" if now == each.then else "changed"
+        yield Source(table, each.version, row_id, seen_at, each.called, each.then, now, state)
