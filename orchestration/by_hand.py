@@ -39,7 +39,8 @@ def reasons(result: dg.ExecuteInProcessResult) -> list[str]:
         if event.is_step_failure:
             data = event.step_failure_data
             told = data.user_failure_data.description if data.user_failure_data else None
-            reasons.append(told or (data.error.message.strip() if data.error else "no reason given"))
+            cause = data.error.cause or data.error if data.error else None  # Dagster wraps what was raised
+            reasons.append(told or (cause.message.strip() if cause else "no reason given"))
     return reasons
 
 
