@@ -17,7 +17,7 @@ from pilothouse.agents.tools import Asking, Calls
 from pilothouse.kernel.errors import AgentError, BudgetExceeded, PilothouseError, ToolDenied, ToolFailed
 
 Source = Literal["tool", "model", "clock"]
-ERRORS: dict[str, type[AgentError]] = {kind.__name__: kind for kind in (ToolDenied, ToolFailed, BudgetExceeded)}
+_ERRORS: dict[str, type[AgentError]] = {kind.__name__: kind for kind in (ToolDenied, ToolFailed, BudgetExceeded)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Recorder:
         """What is answered, kept. An error that a run can be told of is kept as one."""
         try:
             answer = answered()
-        except tuple(ERRORS.values()) as error:
+        except tuple(_ERRORS.values()) as error:
             self.heard.append(Heard(source=source, name=name, asked=asked, error=(type(error).__name__, error.message, error.hint)))
             raise
         self.heard.append(Heard(source=source, name=name, asked=asked, answer=answer))
@@ -76,14 +76,19 @@ class Player:
             raise _diverged(self._place, f"it asks for {source} {name} {asked}, and then it was {then.source} {then.name} {then.asked}")
         self._place += 1
         if then.error is not None:
-            kind, message, hint = then.error
-            raise ERRORS.get(kind, AgentError)(message, hint=hint)
+            raise error_of(then.error)
         return then.answer
 
     def finish(self) -> None:
         """AgentError where the run ended before the cassette did."""
         if self._place < len(self._heard):
             raise _diverged(self._place, f"it ends here, and then it asked for {self._heard[self._place].name}")
+
+
+def error_of(kept: tuple[str, str, str]) -> AgentError:
+    """An error as it was told then."""
+    kind, message, hint = kept
+    return _ERRORS.get(kind, AgentError)(message, hint=hint)
 
 
 class Recorded:

@@ -9,6 +9,7 @@ import typer
 from pilothouse import __version__
 from pilothouse.cli import (
     approving,
+    backtesting,
     building,
     connecting,
     deciding,
@@ -16,6 +17,7 @@ from pilothouse.cli import (
     explaining,
     firms,
     graph,
+    hindsight,
     inspecting,
     measuring,
     models,
@@ -41,6 +43,8 @@ inspecting.register(app)
 deciding.register(app)
 approving.register(app)
 trying.register(app)
+hindsight.register(app)
+backtesting.register(app)
 app.add_typer(firms.app)
 app.add_typer(graph.app)
 connecting.register(graph.app)
