@@ -49,7 +49,10 @@ def agent_sensor(platform: "Platform", agent: Agent, job: "UnresolvedAssetJobDef
         if skipped := busy(context, {job_name(agent.name): f"{agent.name} is deciding"}):
             return skipped
         state = platform.platform.deciding(agent.name).state()
-        return dg.RunRequest(run_key=key_of(state)) if state else dg.SkipReason("nothing is to be decided")
+        if not state:
+            return dg.SkipReason("nothing is to be decided")
+        # A run that failed as a whole (the database was gone, say) left its state as it was: it is worth another try each hour.
+        return dg.RunRequest(run_key=key_of([state, int(datetime.now(UTC).timestamp() // 3600)]))
 
     return wakes
 

@@ -24,6 +24,9 @@ from pilothouse.agents.capsules import Ledger, Signer
 from pilothouse.agents.running import Run, replay, run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.tools import Calls, Tool
+from pilothouse.agents.trials.case import Answer, Case
+from pilothouse.agents.trials.judging import Judge
+from pilothouse.agents.trials.trying import tried
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import AgentError, BudgetExceeded, ConfigError, ToolFailed
 from pilothouse.kernel.lake import Lake
@@ -295,3 +298,19 @@ def test_the_prompt_is_in_the_version_vector(desk: Agent, snapshot: Snapshot, se
     assert isinstance(prompt, Pinned)
     assert prompt.name == "desk"
     assert prompt.identity.startswith(prompt.version)
+
+
+def test_a_judge_reads_what_was_decided_and_not_by_whom(gateway: Gateway, server: Aimock) -> None:
+    server.says(calls("decide", score=4, said="its figures are right"))
+    answers = (Answer(tool="order", arguments=None, answer={"net": "1200.50"}),)
+    case = Case(name="large", request=about("1"), answers=answers, wanted=frozenset({"hold"}))
+    report = tried(replace(DESK, brain=Never()), [case], judge=Judge(gateway, "small", Budget()))
+    assert (report.score, report.mean) == (1.0, 4.0)
+    read = json.loads(server.asked()[0]["messages"][1]["content"])
+    assert read == {
+        "known": [{"tool": "order", "answer": {"net": "1200.50"}}],
+        "decided": {"action": "hold", "reasons": ["nobody asked"], "amount": "0", "proposal": None},
+    }
+    server.says({"content": "It is fine."})
+    with pytest.raises(AgentError, match="gave no judgement of large"):
+        tried(replace(DESK, brain=Never()), [case], judge=Judge(gateway, "small", Budget()))

@@ -165,7 +165,7 @@ def test_each_new_order_is_decided(project: Project, summary: dict[str, Any]) ->
     project.beat(60)
     synced = project.run("sync", "s4")
     assert sum(each["events"] for each in synced) > 0
-    project.run("build", "marts/fct_order", "features/feat_order_risk")
+    project.run("build")
     project.run("decide", "credit_desk")  # or the daemon was faster
     after = credit_desk(project)
     assert (after["waiting"], after["undecidable"]) == (0, 0)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,13 +17,15 @@ from assets.agents import WENT_THROUGH
 from assets.resource import PlatformResource
 from connectors.target import Action
 from orchestration.agents import execution_job, execution_sensor
+from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.deciding import Deciding
+from pilothouse.agents.tools import Calls
 from pilothouse.approvals.proposing import proposing
 from pilothouse.cli.app import app
 from pilothouse.kernel.events import Event
 from pilothouse.local.admin import keep_local_token, local_token, token_file
 from tests.integration.conftest import Project
-from tests.unit.agents.test_deciding import AGENT
+from tests.unit.agents.test_deciding import AGENT, Holding
 from tests.unit.agents.test_running import publish
 
 PEOPLE = """
@@ -50,6 +53,16 @@ def refused(*arguments: str) -> str:
     return f"{answer['error']}: {answer['message']} ({answer['hint']})"
 
 
+@dataclass(frozen=True)
+class Telling(Holding):
+    """Proposes a second write beside the block."""
+
+    also: Mapping[str, Any] = field(default_factory=dict)
+
+    def decide(self, agent: Agent, request: Request, calls: Calls) -> Mapping[str, Any]:
+        return {**super().decide(agent, request, calls), "proposals": [self.also]}
+
+
 @pytest.fixture(scope="module")
 def unblocked(living_project: Project) -> Iterator[str]:
     rows = living_project.sandbox.store().rows("SELECT SalesOrder FROM sap_SalesOrder WHERE DeliveryBlockReason = '' ORDER BY 1")
@@ -65,14 +78,15 @@ def order(unblocked: Iterator[str]) -> str:
 def proposed(project: Project, order: str) -> Callable[..., str]:
     """The id of what an agent proposes, once it has heard of an order."""
 
-    def made(amount: str = "5000.00") -> str:
+    def made(amount: str = "5000.00", also: dict[str, Any] | None = None) -> str:
         platform = project.platform
         publish(platform.lake, (order, amount, True))
         platform.events.append([Event("order.created", order)])
         parts: dict[str, Any] = {name: getattr(platform, name) for name in ("lake", "database", "ledger", "pins")}
-        *_, came = Deciding(AGENT, **parts, follow=proposing(platform.proposals), patience=timedelta(days=1)).decide()
+        agent = AGENT if also is None else replace(AGENT, brain=Telling(1_000, also))
+        *_, came = Deciding(agent, **parts, follow=proposing(platform.proposals), patience=timedelta(days=1)).decide()
         assert came.capsule is not None
-        return platform.proposals.get(came.capsule.digest).id
+        return next(each.id for each in platform.proposals.all(decision=came.capsule.digest) if each.target == "s4")
 
     return made
 
@@ -178,6 +192,30 @@ def test_an_order_that_somebody_blocked_meanwhile_is_told_by_the_executors_check
     assert (run["refused"], run["passed"]) == (1, False)
     assert cli("proposals", made)["status"] == "conflict"
     assert "is conflict" in refused("undo", made, "--why", "x")
+
+
+def test_a_decision_may_propose_a_task_in_salesforce_beside_a_block_in_sap(
+    project: Project, owner: None, proposed: Proposed, order: str
+) -> None:
+    store = project.sandbox.store()
+    (account,) = next(store.rows('SELECT "Id" FROM salesforce_Account WHERE "IsDeleted" = 0 ORDER BY "Id"'))
+
+    def tasks() -> list[Any]:
+        return list(store.rows('SELECT "Subject", "IsDeleted" FROM salesforce_Task WHERE "WhatId" = ?', [str(account)]))
+
+    before = tasks()
+    values = {"Subject": f"Ask about order {order}", "WhatId": str(account), "Status": "Not Started"}
+    made = proposed(also={"target": "crm", "record": "Task", "identity": {}, "values": values, "amount": "1"})
+    block_, task = sorted(project.platform.proposals.all("open")[:2], key=lambda each: each.target, reverse=True)
+    assert (block_.id, task.target) == (made, "crm")
+    assert f"several proposals are meant by '{task.decision}'" in refused("approve", task.decision)
+    for each in (block_, task):
+        cli("approve", each.id)
+    assert execute(project)["executed"] == 2
+    assert [each for each in tasks() if each not in before] == [(values["Subject"], 0)]
+    assert cli("undo", task.id, "--why", "settled")["status"] == "undone"
+    assert [each for each in tasks() if each not in before] == [(values["Subject"], 1)]
+    assert block(project, order) == "01"  # each is undone by itself
 
 
 def test_what_sap_is_too_busy_for_is_tried_again(project: Project, owner: None, proposed: Proposed, order: str) -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import BaseModel, ValidationError
@@ -77,7 +78,7 @@ class LanguageModel:
     def definition(self) -> Any:
         """The prompt, the models, and what they must say."""
         said = {"models": list(self.models), "specs": [dict(each) for each in self.specs], "prompt": self.prompt, "turns": self.turns}
-        return {KIND: said | {"says": self.wording.says.model_json_schema()}}
+        return {KIND: said | {"says": _schema(self.wording.says)}}
 
     def as_defined(self, definition: Any) -> Brain:
         """The brain of an earlier definition, which may have been the agent's declared one."""
@@ -98,7 +99,7 @@ class LanguageModel:
         return told
 
     def _talk(self, agent: Agent, talk: Conversation, calls: Calls) -> BaseModel:
-        offers, decide = offered(agent), Offer(name=DECIDE, description="Say your decision.", schema=self.wording.says.model_json_schema())
+        offers, decide = offered(agent), Offer(name=DECIDE, description="Say your decision.", schema=_schema(self.wording.says))
         blunders: list[str] = []  # who said what was of no use
         for _ in range(self.turns):
             asking = self._asking(talk, offers, decide, frozenset(blunders))
@@ -149,7 +150,13 @@ def prompt_of(agent: Agent) -> str:
 def offered(agent: Agent) -> tuple[Offer, ...]:
     """The tools that a model is told of: those that the agent may call, whatever it reads."""
     may = [each for each in agent.tools if each.effect != "act" and each.permission in agent.permissions]
-    return tuple(Offer(name=each.name, description=each.description, schema=each.arguments.model_json_schema()) for each in may)
+    return tuple(Offer(name=each.name, description=each.description, schema=_schema(each.arguments)) for each in may)
+
+
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    """A model's schema, written once: it takes as long as all else of a replay."""
+    return model.model_json_schema()
 
 
 class _Overheard:

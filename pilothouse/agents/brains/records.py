@@ -21,6 +21,7 @@ from pilothouse.agents.capsules import Capsule, Ledger
 from pilothouse.agents.cassette import Heard
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.schema import traced
+from pilothouse.kernel.errors import ModelError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -96,8 +97,8 @@ class Records:
 
         agent = decision.manifest["agent"]
         experiment = self._tracking.experiment(client, EXPERIMENT.format(agent=agent))
-        known = client.search_traces(locations=[experiment], filter_string=f"tags.`{DECISION}` = '{decision.digest}'", max_results=1)
-        if known:
+        where = {"locations": [experiment], "filter_string": f"tags.`{DECISION}` = '{decision.digest}'", "max_results": 1}
+        if client.search_traces(**where):
             return 0
         heard = msgspec.json.decode(self._ledger.blob(decision.blobs["cassette"]), type=list[Heard])
         now = int(datetime.fromisoformat(decision.manifest["at"]).timestamp() * _SECOND)
@@ -108,6 +109,8 @@ class Records:
             now = _span(root, each, now)
         root.set_attributes({"synthetic": decision.manifest["synthetic"], **decision.body["cost"]})
         root.end(outputs=decision.body["output"], end_time_ns=now)
+        if not client.search_traces(**where):  # it only warns where a trace could not be written
+            raise ModelError(f"MLflow took no trace of {decision.digest[:12]}", hint="see its log; the next run tries again")
         return 1
 
     def _position(self) -> int:

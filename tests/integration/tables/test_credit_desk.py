@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,9 @@ from models.declared.late_payment_risk import LATE_PAYMENT_RISK
 from models.scoring import score_table
 from models.trees import declared_facts, tree_from
 from pilothouse.agents.agent import Agent, Request
+from pilothouse.agents.brains.gateway import Gateway
+from pilothouse.agents.brains.language import speaking
+from pilothouse.agents.brains.speakers import Speaker
 from pilothouse.agents.capsules import Ledger, Signer
 from pilothouse.agents.desks.credit_desk import CREDIT_DESK, CreditDecision
 from pilothouse.agents.policy import Policy
@@ -26,8 +30,10 @@ from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import ToolFailed
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.registry import discover
+from pilothouse.kernel.settings import LanguageModelSettings, ProviderSettings
 from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.building import Builder
+from tests.aimock import Aimock, calls
 from tests.champion import crown
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -142,3 +148,28 @@ def test_a_held_order_proposes_its_block_and_a_blocked_one_nothing(runs: list[Ru
         assert (found.proposal is not None) == due
         if found.proposal:
             assert found.proposal.identity == {"SalesOrder": order["order_id"]}
+
+
+def test_a_language_model_decides_in_the_desks_own_shape(runs: list[Run], snapshot: Snapshot, ledger: Ledger) -> None:
+    """It has the last word on the action and the reasons, and none on figures, records and blocks."""
+    released = next(made for made in runs if decided(made).action == "release" and decided(made).probability is not None)
+    with Aimock() as server:
+        url = f"{server.url}/v1"
+        price = Decimal(1)
+        given = LanguageModelSettings(provider="one", name="m", input_price=price, output_price=price)
+        gateway = Gateway([Speaker("small", given, ProviderSettings(kind="compatible", url=url))])
+        spoken = speaking(CREDIT_DESK, ("small",), gateway)
+        judged = {"reasons": ["nobody knows it"], "confidence": 0.6, "other_action": "release", "what_would_change_it": "a rating"}
+        server.says(calls("late_payment_risk", order_id=released.request.subject[-7:]), calls("decide", action="hold", **judged))
+        made = run(spoken, released.request, snapshot)
+        offered = {each["function"]["name"] for each in server.asked()[0]["tools"]}
+        gateway.close()
+    then, now = decided(released), decided(made)
+    assert (now.action, now.reasons, now.otherwise and now.otherwise["action"]) == ("hold", ["nobody knows it"], "release")
+    figures = ("amount_eur", "at_risk_eur", "probability", "firm_id", "open_cases", "owners")
+    assert [getattr(now, name) for name in figures] == [getattr(then, name) for name in figures]
+    assert offered == {tool.name for tool in CREDIT_DESK.tools} | {"decide"}
+    assert made.synthetic
+    assert {each for each in released.versions.read if each.kind != "policy"} < set(made.versions.read)
+    (capsule,) = ledger.append([made.draft()])
+    assert replay(ledger, capsule, CREDIT_DESK).identical

@@ -48,6 +48,7 @@ class Held(BaseModel):
     amount: Decimal
     reason: str
     proposal: dict[str, Any] | None = None
+    proposals: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True)
