@@ -148,8 +148,6 @@ class Snapshot:
             return self._views[table]
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        from pilothouse.kernel.lake.duck import offer_store  # with all that the lake needs, which a declaration does not
-
         if self._connection is None:
             from pilothouse.kernel.lake.duck import offer_store  # Polars and Arrow come with it
 

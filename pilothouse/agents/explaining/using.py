@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pilothouse.agents.agent import Agent
 from pilothouse.agents.capsules.capsule import canonical
-from pilothouse.agents.cassette import ERRORS, Heard
+from pilothouse.agents.cassette import Heard, error_of
 from pilothouse.agents.explaining.looks import Cell, Look, Served, Watching
 from pilothouse.agents.explaining.opened import Opened
 from pilothouse.agents.policy import briefly
@@ -89,8 +89,7 @@ class Remade:
         touching = tuple((cell, value) for cell, value in self._served.instead.items() if cell.look in places)
         if not touching:
             if heard.error is not None:
-                kind, message, hint = heard.error
-                raise ERRORS.get(kind, AgentError)(message, hint=hint)
+                raise error_of(heard.error)
             return heard.answer
         return self._run(name, arguments, self._served)
 

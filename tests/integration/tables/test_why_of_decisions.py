@@ -25,15 +25,12 @@ from typer.testing import CliRunner
 from assets.measuring import Measuring
 from models.declared.late_payment_risk import LATE_PAYMENT_RISK
 from models.training import read_tables
-from models.trees import declared_facts, tree_from
 from models.versions import Version, VersionTable
 from pilothouse.agents.agent import Request
 from pilothouse.agents.capsules import Capsule, Ledger, Signer
-from pilothouse.agents.desks.credit_desk import CREDIT_DESK
 from pilothouse.agents.explaining.differing import Side, against_today, between
 from pilothouse.agents.explaining.opened import Opened
 from pilothouse.agents.explaining.why import Deciding, Why
-from pilothouse.agents.policy import Policy
 from pilothouse.agents.running import run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.cli.app import app
@@ -47,6 +44,7 @@ from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Project
 from pilothouse.tables.why.explain import Explainer
+from tests.desk import DESK, TREE, desk
 from tests.integration.tables.decided_again import DecidedAgain, resolved
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
@@ -100,11 +98,11 @@ def ledger(database: Database, work: Path) -> Ledger:
 @pytest.fixture(scope="module")
 def decisions(lake: Lake, ledger: Ledger) -> dict[str, list[Capsule]]:
     """Decisions by what was decided; those first whose firms have a group."""
-    snapshot = Snapshot.take(lake, CREDIT_DESK.tables)
+    snapshot = Snapshot.take(lake, DESK.tables)
     orders = lake.table("marts/fct_order").scan().select("order_id", "firm_id").collect()
     measures = lake.table("graph/firm_measures").scan().select("firm_id", "group_firms").collect()
     ordered = orders.join(measures, on="firm_id", how="left").sort("group_firms", "order_id", descending=[True, False])
-    made = [run(CREDIT_DESK, about(order), snapshot).draft() for order in [*ordered["order_id"][:12], *ordered["order_id"][12::13]]]
+    made = [run(DESK, about(order), snapshot).draft() for order in [*ordered["order_id"][:12], *ordered["order_id"][12::13]]]
     snapshot.close()
     found: dict[str, list[Capsule]] = {}
     for capsule in ledger.append(made):
@@ -122,7 +120,7 @@ def again(lake: Lake, project: Project, work: Path) -> DecidedAgain:
     from pilothouse.tables.plugin import Served, serving
 
     with serving(Served(lake, {})):
-        return DecidedAgain(lake, project, Dbt(project.folder, work).compile(variables={}), CREDIT_DESK)
+        return DecidedAgain(lake, project, Dbt(project.folder, work).compile(variables={}), DESK)
 
 
 def about(order: str) -> Request:
@@ -146,9 +144,9 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
     dice = random.Random(3)
     for capsule in (grouped(decisions["release"], lake), decisions["hold"][0], decisions["prepayment"][-1]):
         opened = Opened.of(ledger, capsule.digest)
-        why = deciding.why(opened, CREDIT_DESK)
+        why = deciding.why(opened, DESK)
         snapshot = Snapshot.of(lake, opened.versions)
-        expected = again.said(run(CREDIT_DESK, opened.request, snapshot))
+        expected = again.said(run(DESK, opened.request, snapshot))
         snapshot.close()
         named = raw_rows(why)
         small = again.whole(named)
@@ -162,7 +160,7 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
 def test_facts_say_what_of_the_decision_they_move(
     lake: Lake, ledger: Ledger, decisions: Mapping[str, list[Capsule]], deciding: Deciding
 ) -> None:
-    why = deciding.why(Opened.of(ledger, grouped(decisions["release"], lake).digest), CREDIT_DESK)
+    why = deciding.why(Opened.of(ledger, grouped(decisions["release"], lake).digest), DESK)
     seen = {name for step in why.opened.output["path"] for name in [each["input"] for each in step["conditions"]]}
     assert [fact.column for fact in why.facts if fact.column and "graph.group_exposure" in fact.asked] == ["group_open_eur"]
     assert {name for fact in why.facts for name in fact.asked} == seen
@@ -171,13 +169,13 @@ def test_facts_say_what_of_the_decision_they_move(
     assert "path" not in amount.moves
     assert [(each.name, each.version) for each in why.models] == [("late_payment_risk", "1")]
     (measures,) = (row for row in why.rows if row.table == "graph/firm_measures")
-    assert {row.table for row in measures.sources} <= {"marts/dim_firm", "marts/fct_exposure", "marts/fct_ownership", "marts/fct_order"}
+    assert {row.table for row in measures.sources} <= {"marts/dim_firm", "marts/fct_invoice", "marts/fct_ownership", "marts/fct_order"}
 
 
 def test_records_that_were_taken_for_one_firm_are_told_with_their_evidence(
     lake: Lake, ledger: Ledger, decisions: Mapping[str, list[Capsule]], deciding: Deciding
 ) -> None:
-    merges = [merge for each in decisions["hold"][:3] for merge in deciding.why(Opened.of(ledger, each.digest), CREDIT_DESK).merges]
+    merges = [merge for each in decisions["hold"][:3] for merge in deciding.why(Opened.of(ledger, each.digest), DESK).merges]
     members = lake.table("intermediate/int_firm_member").scan().collect()
     assert merges
     for merge in merges:
@@ -193,7 +191,7 @@ def test_source_rows_are_told_as_they_were_and_as_they_are(
     raw: RawCompany, lake: Lake, ledger: Ledger, decisions: Mapping[str, list[Capsule]], deciding: Deciding
 ) -> None:
     opened = Opened.of(ledger, decisions["hold"][0].digest)
-    before = deciding.why(opened, CREDIT_DESK)
+    before = deciding.why(opened, DESK)
     orders = [source for source in before.sources if source.table == "raw/s4/sales_order"]
     changed = orders[0].called
     entities = {entity.name: entity for entity in SAP}
@@ -201,7 +199,7 @@ def test_source_rows_are_told_as_they_were_and_as_they_are(
     gone = next(source for source in before.sources if source.table == "raw/s4/billing_document")
     raw.company.store.delete(entities["BillingDocument"], [gone.called], NOON)
     raw.sync()
-    after = deciding.why(opened, CREDIT_DESK)
+    after = deciding.why(opened, DESK)
     assert raw_rows(after) == raw_rows(before)
     now = {(source.table, source.called): source for source in after.sources}
     assert now["raw/s4/sales_order", changed].state == "changed"
@@ -214,25 +212,17 @@ def test_source_rows_are_told_as_they_were_and_as_they_are(
 def test_a_decision_beside_todays_tells_whether_agent_or_rows_have_changed(
     lake: Lake, ledger: Ledger, decisions: Mapping[str, list[Capsule]]
 ) -> None:
-    assert isinstance(CREDIT_DESK.brain, Policy)
-    text = CREDIT_DESK.brain.tree.document.canonical()
-    for limit, lower in (("0.2", "0.0001"), ("0.45", "0.0002"), ("0.75", "0.0003")):
-        text = text.replace(f'"below":{limit}}}', f'"below":{lower}}}')
-    stricter = replace(CREDIT_DESK, brain=replace(CREDIT_DESK.brain, tree=tree_from(text, declared_facts())))
+    stricter = desk(TREE.replace("{below: 0.2, or_missing: true}", "{below: 0.0001, or_missing: true}"))
     capsules = (Opened.of(ledger, capsule.digest) for capsule in decisions["release"])
     released = next(each for each in capsules if each.output["path"][-1]["then"] == "release_low")
-    same, other = against_today(released, CREDIT_DESK, lake), against_today(released, stricter, lake)
+    same, other = against_today(released, DESK, lake), against_today(released, stricter, lake)
     assert same.same
     assert same.because is not None
     assert same.because.cause == "nothing"
     assert not same.agent
     assert other.parted is not None
-    assert (other.parted.left, other.parted.right) == ("release_low", "hold_risk")
-    assert {(each.left, each.right) for each in other.agent if each.name.endswith("below")} == {
-        (0.2, 0.0001),
-        (0.45, 0.0002),
-        (0.75, 0.0003),
-    }
+    assert (other.parted.left, other.parted.right) == ("release_low", "prepay_risk")
+    assert [(each.left, each.right) for each in other.agent if each.name.endswith("below")] == [(0.2, 0.0001)]
     assert other.because is not None
     assert other.because.cause == "agent"
     two = between(Side.of(released), Side.of(Opened.of(ledger, decisions["hold"][0].digest)))
@@ -245,9 +235,7 @@ def test_a_lake_that_no_longer_says_what_was_heard_explains_nothing(
     def otherwise(snapshot: Snapshot, asked: Any) -> list[Any]:
         return []
 
-    changed = replace(
-        CREDIT_DESK, tools=tuple(replace(each, run=otherwise) if each.name == "order" else each for each in CREDIT_DESK.tools)
-    )
+    changed = replace(DESK, tools=tuple(replace(each, run=otherwise) if each.name == "order" else each for each in DESK.tools))
     with pytest.raises(AgentError, match=r"order .* answers otherwise than it did then"):
         deciding.why(Opened.of(ledger, decisions["hold"][0].digest), changed)
 
@@ -277,7 +265,7 @@ def test_the_command_tells_it_as_json(
 
 
 def test_a_page_tells_it_to_people(ledger: Ledger, decisions: Mapping[str, list[Capsule]], deciding: Deciding) -> None:
-    why = deciding.why(Opened.of(ledger, decisions["hold"][0].digest), CREDIT_DESK)
+    why = deciding.why(Opened.of(ledger, decisions["hold"][0].digest), DESK)
     shown = Console(width=200, file=StringIO(), record=True)
     shown.print(page(why, tree=True, every=True))
     text = shown.export_text()

@@ -19,7 +19,6 @@ from typer.testing import CliRunner, Result
 from connectors.target import Action
 from pilothouse.agents.agent import Request
 from pilothouse.agents.capsules import Capsule, Draft, Ledger, Signer
-from pilothouse.agents.desks.credit_desk import CREDIT_DESK
 from pilothouse.agents.running import run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.approvals.policy import Policy
@@ -29,13 +28,14 @@ from pilothouse.cli.app import app
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.settings import ApprovalSettings
+from tests.desk import DESK
 
 DAYS = {"A1": datetime(2026, 6, 1, 12, tzinfo=UTC), "A2": datetime(2026, 6, 2, 12, tzinfo=UTC)}
 
 
 def feature_columns() -> dict[str, Any]:
     """Nothing known of anything that the tree may ask, but for what is never missing."""
-    tree = CREDIT_DESK.brain.tree  # type: ignore[attr-defined]
+    tree = DESK.brain.tree  # type: ignore[attr-defined]
     return {name: None if fact.missing else 0 for name, fact in tree.facts.items() if "." not in name}
 
 
@@ -88,11 +88,12 @@ class Desk:
 def desk(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     lake, ledger = Lake(str(tmp_path / "lake")), Ledger(database, Signer.open(tmp_path / "keys" / "capsules.pem"))
     publish(lake)
-    snapshot = Snapshot.take(lake, CREDIT_DESK.tables)
+    snapshot = Snapshot.take(lake, DESK.tables)
     requests = [Request(subject=f"s4/sales_order/{order}", at=at, event={}) for order, at in DAYS.items()]
-    made = ledger.append([run(CREDIT_DESK, request, snapshot).draft() for request in requests])
+    made = ledger.append([run(DESK, request, snapshot).draft() for request in requests])
     snapshot.close()
     (tmp_path / "pilothouse.toml").write_text(f'home = "{tmp_path}"\n')
+    monkeypatch.setattr("pilothouse.agents.desks.credit_desk.CREDIT_DESK", DESK)
     monkeypatch.setenv("PILOTHOUSE_CONFIG", str(tmp_path / "pilothouse.toml"))
     monkeypatch.setenv("PILOTHOUSE_DATABASE__URL", database.url)
     return Desk(tmp_path, database, ledger, lake, made)
@@ -182,7 +183,7 @@ def test_a_decision_that_says_otherwise_now_ends_in_exit_code_1(desk: Desk) -> N
         body={"output": said},
         blobs={**blobs, "output": json.dumps(said, sort_keys=True, separators=(",", ":")).encode()},
         agent="credit_desk",
-        agent_version=CREDIT_DESK.version(),
+        agent_version=DESK.version(),
         synthetic=True,
     )
     (capsule,) = desk.ledger.append([forged])
