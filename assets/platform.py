@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from pilothouse.approvals.executor import Executor
     from pilothouse.approvals.principals import Principals
     from pilothouse.approvals.proposals import Proposals
+    from pilothouse.hindsight.money import Money
+    from pilothouse.hindsight.settling import Settling
     from pilothouse.kernel.database import Database
     from pilothouse.kernel.events import EventLog
     from pilothouse.kernel.lake import Lake
@@ -349,6 +351,20 @@ class Platform:
         from pilothouse.approvals.executor import Executor
 
         return Executor(self.database, self.proposals, lambda name: self.source(name).write())
+
+    @cached_property
+    def money(self) -> Money:
+        """What decisions bring, by the company's own figures."""
+        from pilothouse.hindsight.money import Money
+
+        return Money(self.settings.money)
+
+    @cached_property
+    def settling(self) -> Settling:
+        """What settles decisions when payments tell their outcome."""
+        from pilothouse.hindsight.settling import Settling
+
+        return Settling(self.database, self.ledger, self.events, self.lake, self.money)
 
     @cached_property
     def objects(self) -> Objects:

@@ -15,6 +15,7 @@ from assets.data_docs import data_docs_asset
 from assets.graph import graph_assets
 from assets.ingest import ingest_asset
 from assets.models import model_assets
+from assets.outcomes import outcomes_asset
 from assets.platform import Platform
 from assets.resource import PlatformResource
 from assets.tables import said_spec, table_assets, view_specs
@@ -23,6 +24,7 @@ from orchestration.agents import agent_job, agent_sensor, execution_job, executi
 from orchestration.analytics import analytics_job, analytics_sensor
 from orchestration.graph import graph_job, graph_sensor
 from orchestration.models import model_jobs, model_sensors
+from orchestration.outcomes import outcomes_job, outcomes_sensor
 from orchestration.schedules import data_docs_schedule, sync_job, sync_schedule
 from orchestration.sensors import announce_pending
 from orchestration.tables import build_job, build_sensor
@@ -49,6 +51,7 @@ def build(platform: Platform) -> dg.Definitions:
     write = execution_job()
     speaking = [name for name, given in platform.settings.agents.brains.items() if given.brain == "language"]
     show = traces_job()
+    settle = outcomes_job()
     return dg.Definitions(
         assets=[
             *assets,
@@ -61,10 +64,11 @@ def build(platform: Platform) -> dg.Definitions:
             *(agent_asset(agent) for agent in agents),
             execution_asset(),
             *([traces_asset(speaking)] if speaking else []),
+            outcomes_asset,
             data_docs_asset([asset.key for asset in assets]),
             upkeep_asset,
         ],
-        jobs=[*jobs, build, measure_graph, load_graph, train, score, *decide, write, *([show] if speaking else []), upkeep_job],
+        jobs=[*jobs, build, measure_graph, load_graph, train, score, *decide, write, settle, *([show] if speaking else []), upkeep_job],
         schedules=[*(sync_schedule(source, job) for source, job in zip(sources, jobs, strict=True)), data_docs_schedule, upkeep_schedule],
         sensors=[
             announce_pending,
@@ -75,6 +79,7 @@ def build(platform: Platform) -> dg.Definitions:
             *(agent_sensor(platform, agent, job) for agent, job in zip(agents, decide, strict=True)),
             execution_sensor(platform, write),
             *([traces_sensor(show)] if speaking else []),
+            outcomes_sensor(platform, settle),
         ],
         resources={"platform": PlatformResource()},
         # One process a run: a process a step costs 36 s where the run takes one.

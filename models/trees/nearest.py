@@ -54,21 +54,22 @@ def nearest(tree: Tree, facts: Mapping[str, Any], actions: Sequence[str] | None 
             raise ModelError(f"tree {tree.name}: there is no action '{action}'", hint=f"it has {', '.join(tree.actions)}")
     values = dict(zip(tree.inputs, tree.read(facts), strict=True))
     now = tree.decide(facts).action
-    found: list[tuple[float, int, int, Other]] = []
-    for place, (leaf, told) in enumerate(tree.leaves.items()):
+    # Of several that are as near the first by name: how a file orders its leaves says nothing.
+    found: list[tuple[float, int, str, str, Other]] = []
+    for leaf, told in tree.leaves.items():
         if told.action == now or (actions is not None and told.action not in actions):
             continue
         for box in tree.checked_as.regions[leaf]:
             changes = _changes(box, values, tree)
             if changes is not None:
                 weight = sum(change.weight for change in changes)
-                found.append((weight, len(changes), place, Other(told.action, leaf, tuple(changes), weight)))
-    return min(found, key=lambda each: each[:3])[3] if found else None
+                found.append((weight, len(changes), leaf, repr(changes), Other(told.action, leaf, tuple(changes), weight)))
+    return min(found, key=lambda each: each[:4])[4] if found else None
 
 
 def _changes(box: Box, values: Mapping[str, Known | None], tree: Tree) -> list[Change] | None:
     changes = []
-    for name, wanted in box.items():
+    for name, wanted in sorted(box.items()):
         value, fact = values[name], tree.facts[name]
         if value in wanted:
             continue

@@ -106,7 +106,8 @@ class Decision:
         looked_at: list[Condition] = []
         for number in range(len(node.cases) if taken is None else taken + 1):
             for box in boxes[number]:
-                conditions = [self._condition(each, box) for each in box]
+                # By name: a tree that was kept in its canonical writing tells its way in the same words.
+                conditions = [self._condition(each, box) for each in sorted(box)]
                 if number == taken and all(condition.held for condition in conditions):
                     looked_at += conditions
                     break

@@ -76,14 +76,19 @@ class Player:
             raise _diverged(self._place, f"it asks for {source} {name} {asked}, and then it was {then.source} {then.name} {then.asked}")
         self._place += 1
         if then.error is not None:
-            kind, message, hint = then.error
-            raise _ERRORS.get(kind, AgentError)(message, hint=hint)
+            raise error_of(then.error)
         return then.answer
 
     def finish(self) -> None:
         """AgentError where the run ended before the cassette did."""
         if self._place < len(self._heard):
             raise _diverged(self._place, f"it ends here, and then it asked for {self._heard[self._place].name}")
+
+
+def error_of(kept: tuple[str, str, str]) -> AgentError:
+    """An error as it was told then."""
+    kind, message, hint = kept
+    return _ERRORS.get(kind, AgentError)(message, hint=hint)
 
 
 class Recorded:

@@ -9,12 +9,14 @@ import typer
 from pilothouse import __version__
 from pilothouse.cli import (
     approving,
+    backtesting,
     building,
     connecting,
     deciding,
     explaining,
     firms,
     graph,
+    hindsight,
     inspecting,
     measuring,
     models,
@@ -39,6 +41,8 @@ inspecting.register(app)
 deciding.register(app)
 approving.register(app)
 trying.register(app)
+hindsight.register(app)
+backtesting.register(app)
 app.add_typer(firms.app)
 app.add_typer(graph.app)
 connecting.register(graph.app)

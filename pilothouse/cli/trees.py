@@ -142,7 +142,7 @@ def decide(
     """Ask a tree: what it decides, the whole way with each condition and the value seen, and the smallest change that leads elsewhere.
 
     Example: pilothouse tree decide credit_release -v risk.probability=0.3 -v placed_eur=70000 -v invoices_late_and_open=0
-    -v overdue_eur=0 -v orders_before=10 --others-missing
+    -v orders_before=10 --others-missing
     """
     from models.trees import find_tree
     from models.trees.conditions import shown

@@ -270,6 +270,43 @@ class AgentSettings(_Section):
         return dict(self.__pydantic_extra__ or {})
 
 
+class MoneySettings(_Section):
+    """What a decision about an order brings or costs. These are a company's own figures: the defaults are those of a maker of machine
+    parts, and every one says what it stands for. What decisions earned, what they would have, and what was best follow from them."""
+
+    margin: float = Field(0.20, ge=0, le=1, description="of an order's net value, what is left when its own costs are paid")
+    money_costs: float = Field(0.08, ge=0, description="what a euro that comes late costs in a year: the interest of a credit line")
+    late_costs: float = Field(40.0, ge=0, description="euros of reminders and calls, for an order paid more than 30 days late")
+    lost_costs: float = Field(250.0, ge=0, description="euros of lawyers and agencies for an order that is never paid, beside its value")
+    prepayment_costs: float = Field(15.0, ge=0, description="euros for asking, waiting and booking what is paid ahead")
+    prepayment_leaves: float = Field(
+        0.10,
+        ge=0,
+        le=1,
+        description="of customers asked to pay all ahead, the share that orders elsewhere; of a part, as its square: a third puts off few",
+    )
+    hold_costs: float = Field(45.0, ge=0, description="euros for the hour of whoever looks at an order that is held")
+    hold_leaves: float = Field(0.04, ge=0, le=1, description="the share of customers who do not wait for that and order elsewhere")
+    hold_finds: float = Field(
+        0.75, ge=0, le=1, description="of orders that would be paid late or never, the share that whoever looks finds out; they are prepaid"
+    )
+    leaving_takes: float = Field(
+        1.0, ge=0, description="later orders that go with a customer who leaves, as a multiple of this one's margin"
+    )
+    lost_after: timedelta = Field(
+        timedelta(days=180), gt=timedelta(days=30), description="after the due date: an invoice open for longer counts as never paid"
+    )
+    fixed_limit: float = Field(
+        25_000.0, ge=0, description="euros that a customer may owe under the rule of a fixed limit, against which decisions are measured"
+    )
+
+
+class OutcomeSettings(_Section):
+    """When decisions are settled."""
+
+    every: timedelta = Field(timedelta(minutes=5), gt=timedelta(0), description="how often is looked whether payments settle decisions")
+
+
 class RetentionSettings(_Section):
     """How long what grows is kept. What a decision points to is never removed."""
 
@@ -306,6 +343,8 @@ class Settings(BaseSettings):
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     language_models: dict[str, LanguageModelSettings] = Field(default_factory=dict)
     gateway: GatewaySettings = GatewaySettings()
+    money: MoneySettings = MoneySettings()
+    outcomes: OutcomeSettings = OutcomeSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("sources")

@@ -75,12 +75,11 @@ SEEN: dict[str, list[Any]] = {
 }
 CREDIT: dict[str, list[Any]] = {
     "invoices_late_and_open": [0, 1, 2, 3, 9],
-    "overdue_eur": [0, 5000, 5000.01, 80_000],
     "rating_grade": [None, "A", "B", "C", "E"],
-    "placed_eur": [None, 500, 1000, 10_000, 20_000, 60_000],
+    "placed_eur": [None, 500, 1000, 1000.01, 2000, 5000, 5000.01, 8000, 10_000, 60_000],
     "graph.group_exposure": [None, 0, 2_000_000, 3_000_000],
     "graph.group_overdue": [None, 0, 200_000, 250_000],
-    "risk.probability": [None, 0, 0.1, 0.2, 0.3, 0.45, 0.5, 0.75, 0.9],
+    "risk.probability": [None, 0, 0.13, 0.2, 0.22, 0.24, 0.28, 0.34, 0.43, 0.75, 0.9],
     "orders_before": [0, 2, 3, 40],
     "mean_days_late": [None, -2, 10, 10.5],
 }

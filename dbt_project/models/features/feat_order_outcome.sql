@@ -23,6 +23,7 @@ select
     ) as known_on,
     max(cast({{ dbt.dateadd('day', 31, 'due_on') }} as date)) as decided_on,
     max(days_late) as days_late,
+    case when min(case when paid_on is null then 0 else 1 end) = 1 then max(paid_on) end as settled_on,
     min(case when paid_on is null then 0 else 1 end) = 1 as is_settled,
     {{ any_synthetic('_synthetic') }} as _synthetic
 from {{ ref('fct_invoice') }}

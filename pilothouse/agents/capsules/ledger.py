@@ -8,7 +8,7 @@ a time; a lock that ends with the transaction sees to it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -55,7 +55,7 @@ class Ledger:
         """The same as part of a transaction that does more: what it does and what is remembered of it stand or fall together."""
         if not drafts:
             return []
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        self.lock(connection)
         last = connection.execute(sa.select(capsules.c.seq, capsules.c.digest).order_by(capsules.c.seq.desc()).limit(1)).first()
         seq, previous = (0, None) if last is None else (int(last.seq), Digest(last.digest.hex()))
         made: list[Capsule] = []
@@ -74,6 +74,11 @@ class Ledger:
         connection.execute(sa.insert(capsules), [_row(capsule) for capsule in made])
         return made
 
+    @staticmethod
+    def lock(connection: sa.Connection) -> None:
+        """Keep others from appending until the transaction ends: for who must know what is there before he appends."""
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
     def get(self, named: str) -> Capsule:
         """An entry by its digest or by the beginning of it; AgentError where there is none, or more than one."""
         wanted = named.strip().lower()
@@ -84,6 +89,10 @@ class Ledger:
             several = f"there are several capsules that begin with {wanted}" if found else f"there is no capsule {wanted[:_SHOWN]}"
             raise AgentError(several, hint="give more digits" if found else "`pilothouse decisions` lists them")
         return found[0]
+
+    def these(self, named: Collection[Digest]) -> list[Capsule]:
+        """The entries of whole digests that are there, the oldest first."""
+        return list(self._read(capsules.c.digest.in_([bytes.fromhex(each) for each in named])))
 
     def entries(
         self, *, kind: Kind | None = None, subject: str = "", about: Digest | None = None, most: int | None = None

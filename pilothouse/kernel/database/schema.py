@@ -105,6 +105,7 @@ capsules = sa.Table(
     sa.Index("capsules_about", "about"),
     sa.Index("capsules_subject", "subject"),
     sa.Index("capsules_kind", "kind", "seq"),
+    sa.Index("capsules_one_outcome", "about", unique=True, postgresql_where=sa.text("kind = 'outcome'")),
     comment="the hash chain of decisions and what became of them",
 )
 

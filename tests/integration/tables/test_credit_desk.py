@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,9 +16,7 @@ import sqlalchemy as sa
 
 from models.declared.late_payment_risk import LATE_PAYMENT_RISK
 from models.scoring import score_table
-from models.training import read_tables
 from models.trees import declared_facts, tree_from
-from models.versions import Version, VersionTable
 from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.brains.gateway import Gateway
 from pilothouse.agents.brains.language import speaking
@@ -37,34 +34,16 @@ from pilothouse.kernel.settings import LanguageModelSettings, ProviderSettings
 from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.building import Builder
 from tests.aimock import Aimock, calls
+from tests.champion import crown
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def lake(builder: Builder) -> Lake:
-    """With a model in force, fitted as its asset fits it; where versions are registered is proved elsewhere."""
-    lake = builder.lake
-    tables, read = read_tables(lake, LATE_PAYMENT_RISK)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn on how few late orders so small a company has
-        fitted = LATE_PAYMENT_RISK.kind.fit(LATE_PAYMENT_RISK, tables)
-    first = Version(
-        version=1,
-        run_id="run",
-        trained_at=NOON,
-        seen_until=fitted.seen_until,
-        fingerprint="f",
-        is_champion=True,
-        verdict="the first",
-        compared=None,
-        metrics=dict(fitted.metrics),
-        versions=read.as_json(),
-        card=dict(fitted.card),
-        synthetic=True,
-    )
-    VersionTable(lake, LATE_PAYMENT_RISK).keep([first])
-    return lake
+    """With a model in force."""
+    crown(builder.lake)
+    return builder.lake
 
 
 @pytest.fixture(scope="module")

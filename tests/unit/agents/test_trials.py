@@ -31,19 +31,31 @@ CASES = shipped_cases(CREDIT_DESK.trials.cases)
 GOOD_CUSTOMER = CASES[0]
 
 
-def with_tree(*changes: tuple[str, str]) -> Agent:
+TREE = """
+name: {name}
+facts: order
+start: risk
+nodes:
+  risk:
+    ask: How likely is a late payment?
+    cases:
+      - when: {{risk.probability: {{{test}: 0.8}}}}
+        then: yes
+    otherwise: no
+leaves:
+  "yes": {{action: {yes}, reason: it is what it is}}
+  "no": {{action: {no}, reason: it is what it is}}
+"""
+
+
+def with_tree(**words: str) -> Agent:
     assert isinstance(CREDIT_DESK.brain, Policy)
-    text = CREDIT_DESK.brain.tree.document.canonical()
-    for before, after in changes:
-        assert before in text
-        text = text.replace(before, after)
+    text = TREE.format(**words).replace("then: yes", 'then: "yes"').replace("otherwise: no", 'otherwise: "no"')
     return replace(CREDIT_DESK, brain=replace(CREDIT_DESK.brain, tree=tree_from(text, declared_facts())))
 
 
-LAX = with_tree(
-    ('"invoices_late_and_open":{"at_least":3}', '"invoices_late_and_open":{"at_least":300}'), ('"above":5000}', '"above":500000}')
-)
-BACKWARDS = with_tree(('"when":{"risk.probability":{"below":0.2}}', '"when":{"risk.probability":{"above":0.8}}'))
+LAX = with_tree(name="lax", test="above", yes="hold", no="release")  # whatever is overdue
+BACKWARDS = with_tree(name="backwards", test="above", yes="release", no="hold")
 
 
 @pytest.fixture
@@ -93,7 +105,10 @@ def altered(**values: Any) -> list[str]:
     [
         ({"action": "release"}, "release proposes"),
         ({"action": "prepayment"}, "prepayment proposes"),
-        ({"proposal": {"target": "crm", "record": "account", "values": {"DeliveryBlockReason": "01"}}}, "which it was not asked about"),
+        (
+            {"proposal": {"target": "crm", "record": "account", "identity": {}, "values": {"DeliveryBlockReason": "01"}}},
+            "which it was not asked about",
+        ),
         ({"amount_eur": "1.00"}, "amount_eur is 1.00, and order says 4200.00"),
         ({"synthetic": False}, "rests on synthetic rows and does not say so"),
         ({"reasons": [" "]}, "gives no reason"),
