@@ -115,9 +115,10 @@ class Speaker:
                 response = await model_request(model, messages, **put)
         except Exception as error:
             raise self._failed(error) from error
-        if response.finish_reason is None:
+        said = self._said(question, response, time.monotonic() - began)
+        if response.finish_reason is None and not _whole(said):
             raise Failed(f"{self.name}: the answer broke off in the middle")
-        return self._said(question, response, time.monotonic() - began)
+        return said
 
     async def check(self) -> str:
         """Ask its server for what it offers, which costs nothing; returns what is to be said of it. Failed where it does not answer."""
@@ -237,6 +238,11 @@ def _built(speaker: Speaker) -> Any:
     from pydantic_ai.providers.openai import OpenAIProvider
 
     return OpenAIChatModel(name, provider=(OllamaProvider if kind == "ollama" else OpenAIProvider)(base_url=url, api_key=key))
+
+
+def _whole(said: Said) -> bool:
+    """Whether an answer is complete by itself, where a server does not say that it has ended."""
+    return bool(said.text or said.calls) and all(isinstance(each["arguments"], Mapping) for each in said.calls)
 
 
 def _translated(messages: tuple[Message, ...]) -> list[Any]:
