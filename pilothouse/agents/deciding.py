@@ -24,7 +24,7 @@ from pilothouse.agents.registry import Registry
 from pilothouse.agents.running import Run, run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.kernel.database import Database
-from pilothouse.kernel.errors import AgentError, PilothouseError
+from pilothouse.kernel.errors import AgentError, ModelUnavailable, PilothouseError
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.current import newest
 from pilothouse.kernel.lake.pins import Pins
@@ -47,6 +47,7 @@ class Came:
     said: str = ""
     capsule: Capsule | None = None
     seconds: float = 0.0
+    for_all: bool = False  # what failed fails for all others too, and none of them is to blame
     versions: Versions = field(default_factory=Versions)
 
     @property
@@ -108,7 +109,10 @@ class Deciding:
             ready = self._ready(snapshot, waiting) - gone
             yield from self._not_ready([each for each in waiting if each.occasion not in ready], gone)
             for occasion in [each for each in waiting if each.occasion in ready][:most]:
-                yield self._one(occasion, snapshot)
+                came = self._one(occasion, snapshot)
+                yield came
+                if came.for_all:
+                    return
         finally:
             snapshot.close()
 
@@ -168,6 +172,9 @@ class Deciding:
             made = run(self.agent, occasion.request(datetime.now(UTC)), snapshot)
             self._hold(snapshot)
             capsule = self._remember(occasion, made)
+        except ModelUnavailable as error:
+            self.inbox.fail(occasion, str(error))  # however often: an order is not given up because a server is down
+            return Came(occasion=occasion, how="failed", said=str(error), for_all=True)
         except AgentError as error:
             return self._failed(occasion, str(error))
         except PilothouseError:

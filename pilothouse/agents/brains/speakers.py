@@ -22,6 +22,7 @@ from pilothouse.kernel.settings import PREFIX, LanguageModelSettings, ProviderSe
 _FRAMING: Final = 1_000  # tokens that a server may put around what we send, such as how it explains tools to its model
 _LEAST: Final = 8  # bytes of a token, at most, in any text that we send: less than a text's eighth is never a true count
 _MILLION: Final = 1_000_000
+_USUAL: Final = 10_000  # tokens of a conversation: some servers take more for each where there are very many
 _URLS: Final = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
@@ -114,9 +115,10 @@ class Speaker:
                 response = await model_request(model, messages, **put)
         except Exception as error:
             raise self._failed(error) from error
-        if response.finish_reason is None:
+        said = self._said(question, response, time.monotonic() - began)
+        if response.finish_reason is None and not _whole(said):
             raise Failed(f"{self.name}: the answer broke off in the middle")
-        return self._said(question, response, time.monotonic() - began)
+        return said
 
     async def check(self) -> str:
         """Ask its server for what it offers, which costs nothing; returns what is to be said of it. Failed where it does not answer."""
@@ -238,6 +240,11 @@ def _built(speaker: Speaker) -> Any:
     return OpenAIChatModel(name, provider=(OllamaProvider if kind == "ollama" else OpenAIProvider)(base_url=url, api_key=key))
 
 
+def _whole(said: Said) -> bool:
+    """Whether an answer is complete by itself, where a server does not say that it has ended."""
+    return bool(said.text or said.calls) and all(isinstance(each["arguments"], Mapping) for each in said.calls)
+
+
 def _translated(messages: tuple[Message, ...]) -> list[Any]:
     from pydantic_ai import messages as of
 
@@ -281,11 +288,11 @@ def _listed(kind: str, model: str) -> tuple[Decimal, Decimal] | None:
     from genai_prices import Usage, calc_price
 
     try:
-        sent = calc_price(Usage(input_tokens=_MILLION), model, provider_id=kind).total_price
-        answered = calc_price(Usage(output_tokens=_MILLION), model, provider_id=kind).total_price
+        sent = calc_price(Usage(input_tokens=_USUAL), model, provider_id=kind).input_price
+        answered = calc_price(Usage(input_tokens=_USUAL, output_tokens=_USUAL), model, provider_id=kind).output_price
     except LookupError:
         return None
-    return sent / _MILLION, answered / _MILLION
+    return sent / _USUAL, answered / _USUAL
 
 
 def _short(error: Exception) -> str:

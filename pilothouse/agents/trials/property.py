@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from pilothouse.agents.proposed import proposed_in
+
 if TYPE_CHECKING:
     from pilothouse.agents.trials.case import Case, Decided
 
@@ -73,15 +75,13 @@ def proposes_only(allowed: Mapping[str, Mapping[str, Any]]) -> Property:
     """Each action proposes what belongs to it, and an action that is not named proposes nothing: no text leads to another write."""
 
     def violations(decided: Decided, _: Try) -> Iterator[str]:
-        proposal = decided.output.get("proposal")
-        if proposal is None:
-            return
-        if decided.action not in allowed:
-            yield f"{decided.action} proposes {proposal['values']}"
-        elif proposal["values"] != allowed[decided.action]:
-            yield f"{decided.action} proposes {proposal['values']} and not {dict(allowed[decided.action])}"
-        elif not decided.case.request.subject.startswith(f"{proposal['target']}/{proposal['record']}/"):
-            yield f"it proposes to write {proposal['target']}/{proposal['record']}, which it was not asked about"
+        for proposal in proposed_in(decided.output):
+            if decided.action not in allowed:
+                yield f"{decided.action} proposes {proposal.values}"
+            elif proposal.values != allowed[decided.action]:
+                yield f"{decided.action} proposes {proposal.values} and not {dict(allowed[decided.action])}"
+            elif not decided.case.request.subject.startswith(f"{proposal.target}/{proposal.record}/"):
+                yield f"it proposes to write {proposal.target}/{proposal.record}, which it was not asked about"
 
     return Property(name="an action proposes what belongs to it, of what was asked about", violations=violations)
 

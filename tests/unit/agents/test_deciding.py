@@ -33,7 +33,7 @@ from pilothouse.approvals.policy import Policy
 from pilothouse.approvals.proposals import Proposals
 from pilothouse.approvals.proposing import UNKNOWN, proposing
 from pilothouse.kernel.database import Database
-from pilothouse.kernel.errors import DatabaseError, ToolFailed
+from pilothouse.kernel.errors import DatabaseError, ModelUnavailable, ToolFailed
 from pilothouse.kernel.events import Event, EventLog
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.pins import Pins
@@ -232,6 +232,25 @@ def test_a_brain_that_is_broken_for_one_order_decides_on_the_others(deciding: Ma
     came = {each.occasion.key: each for each in deciding().decide()}
     assert (came["broken"].how, came["1"].how) == ("failed", "decided")
     assert "KeyError: 'firm_id'" in came["broken"].said
+
+
+@dataclass(frozen=True)
+class Unheard(Holding):
+    """No server of a language model answers."""
+
+    def decide(self, agent: Agent, request: Request, calls: Calls) -> Mapping[str, Any]:
+        raise ModelUnavailable("no language model answers", hint="`pilothouse gateway`")
+
+
+def test_an_order_is_not_given_up_because_no_model_answers(deciding: Make, database: Database) -> None:
+    happened(database, "1", "2")
+    unheard = replace(AGENT, brain=Unheard(1_000))
+    keys = set()
+    for _ in range(5):
+        keys.add(json.dumps(deciding(unheard).state()))
+        assert told(list(deciding(unheard).decide())) == {"1": "failed"}  # nobody waits for as long for the others too
+    assert len(keys) == 5  # each is worth another run
+    assert told(list(deciding().decide())) == {"1": "decided", "2": "decided"}
 
 
 def test_a_tool_that_works_again_is_asked_again(deciding: Make, database: Database) -> None:
