@@ -8,6 +8,7 @@ import typer
 
 from pilothouse import __version__
 from pilothouse.cli import (
+    affecting,
     backtesting,
     building,
     connecting,
@@ -37,6 +38,7 @@ explaining.register(app)
 inspecting.register(app)
 hindsight.register(app)
 backtesting.register(app)
+affecting.register(app)
 app.add_typer(firms.app)
 app.add_typer(graph.app)
 connecting.register(graph.app)
