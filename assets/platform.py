@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pilothouse.approvals.executor import Executor
     from pilothouse.approvals.principals import Principals
     from pilothouse.approvals.proposals import Proposals
+    from pilothouse.hindsight.affected import Affected
     from pilothouse.hindsight.money import Money
     from pilothouse.hindsight.settling import Settling
     from pilothouse.kernel.database import Database
@@ -365,6 +366,13 @@ class Platform:
         from pilothouse.hindsight.settling import Settling
 
         return Settling(self.database, self.ledger, self.events, self.lake, self.money)
+
+    @cached_property
+    def affected(self) -> Affected:
+        """What finds the decisions that something touched."""
+        from pilothouse.hindsight.affected import Affected
+
+        return Affected(self.lake, self.ledger, self.impact)
 
     @cached_property
     def objects(self) -> Objects:

@@ -17,7 +17,7 @@ from pilothouse.agents.tools import Asking, Calls
 from pilothouse.kernel.errors import AgentError, BudgetExceeded, PilothouseError, ToolDenied, ToolFailed
 
 Source = Literal["tool", "model", "clock"]
-_ERRORS: dict[str, type[AgentError]] = {kind.__name__: kind for kind in (ToolDenied, ToolFailed, BudgetExceeded)}
+ERRORS: dict[str, type[AgentError]] = {kind.__name__: kind for kind in (ToolDenied, ToolFailed, BudgetExceeded)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Recorder:
         """What is answered, kept. An error that a run can be told of is kept as one."""
         try:
             answer = answered()
-        except tuple(_ERRORS.values()) as error:
+        except tuple(ERRORS.values()) as error:
             self.heard.append(Heard(source=source, name=name, asked=asked, error=(type(error).__name__, error.message, error.hint)))
             raise
         self.heard.append(Heard(source=source, name=name, asked=asked, answer=answer))

@@ -29,6 +29,7 @@ class Run:
     output: bytes  # canonical JSON: what a replay is compared with
     cassette: bytes
     versions: Versions
+    looked: bytes  # which rows of which tables were asked for, in canonical JSON
     spent: Cost
     synthetic: bool
 
@@ -48,6 +49,7 @@ class Run:
                 "versions": versions,
                 "request": canonical(self.request.as_json()),
                 "cassette": self.cassette,
+                "looked": self.looked,
                 "output": self.output,
             },
             agent=self.agent.name,
@@ -69,6 +71,7 @@ def run(agent: Agent, request: Request, snapshot: Snapshot | None) -> Run:
         output=output,
         cassette=recorder.content(),
         versions=versions.versions(),
+        looked=canonical([each.as_json() for each in look.asked]),
         spent=replace(account.spent, seconds=0.0),
         synthetic=look.synthetic,
     )

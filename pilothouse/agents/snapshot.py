@@ -10,7 +10,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -31,6 +31,20 @@ class Look:
     """What was found out about a run by what it looked at: whether any row comes from the enterprise in a box."""
 
     synthetic: bool = False
+    asked: list[Asked] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Rows that were looked for: of which table, at which version, with which values. Rows that are not there were looked for, too."""
+
+    table: str
+    version: int
+    where: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain."""
+        return {"table": self.table, "version": self.version, "where": {name: plain(value) for name, value in self.where.items()}}
 
 
 _looks: ContextVar[tuple[Look, ...]] = ContextVar("pilothouse_looks", default=())
@@ -51,6 +65,15 @@ def saw_synthetic() -> None:
     """Note for whoever is looking that a row comes from the enterprise in a box."""
     for look in _looks.get():
         look.synthetic = True
+
+
+def note_look(pinned: Pinned, where: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Called by whatever looks at rows: who watches inside `looking` learns what was asked for, and whether any row that was found comes
+    from the enterprise in a box."""
+    synthetic = any(row.get(_SYNTHETIC) for row in rows)
+    for look in _looks.get():
+        look.synthetic = look.synthetic or synthetic
+        look.asked.append(Asked(pinned.name, int(pinned.version), dict(where)))
 
 
 class Snapshot:
@@ -104,8 +127,7 @@ class Snapshot:
                 found = [dict(zip(names, map(plain, values), strict=True)) for values in cursor.fetchall()]
             except _duckdb().Error as error:
                 raise ToolFailed(f"{table}: {error}", hint="name columns that the table has") from error
-        if any(row.get(_SYNTHETIC) for row in found):
-            saw_synthetic()
+        note_look(self._versions[table], where, found)
         return found
 
     def holds(self, table: str, column: str, values: Collection[str]) -> set[str]:

@@ -8,6 +8,7 @@ import typer
 
 from pilothouse import __version__
 from pilothouse.cli import (
+    affecting,
     approving,
     backtesting,
     building,
@@ -45,6 +46,7 @@ approving.register(app)
 trying.register(app)
 hindsight.register(app)
 backtesting.register(app)
+affecting.register(app)
 app.add_typer(firms.app)
 app.add_typer(graph.app)
 connecting.register(graph.app)

@@ -25,6 +25,7 @@ from pilothouse.kernel.errors import AgentError
 
 _PAGE: Final = 500  # entries
 _LOCK: Final = 0x504C43  # of the chain's end
+_MANY: Final = 2_000  # blobs in one query
 
 
 class Ledger:
@@ -130,6 +131,23 @@ class Ledger:
                 hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
             )
         return bytes(content)
+
+    def blobs(self, named: Collection[Digest]) -> dict[Digest, bytes]:
+        """Contents by their digests, many at a time; AgentError where one is missing or is no longer what was stored."""
+        wanted = sorted(set(named))
+        found: dict[Digest, bytes] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(wanted), _MANY):
+                some = [bytes.fromhex(each) for each in wanted[start : start + _MANY]]
+                rows = connection.execute(sa.select(capsule_blobs).where(capsule_blobs.c.digest.in_(some)))
+                found |= {Digest(row.digest.hex()): bytes(row.content) for row in rows}
+        for each in wanted:
+            if each not in found or digest(found[each]) != each:
+                raise AgentError(
+                    f"blob {each[:SHOWN]} {'was changed' if each in found else 'is missing'}",
+                    hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
+                )
+        return found
 
     def head(self) -> Digest | None:
         """The newest digest, which vouches for all others. Whoever keeps it elsewhere can tell that none was cut off."""

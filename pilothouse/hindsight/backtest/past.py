@@ -19,7 +19,7 @@ import polars as pl
 
 from models.model import Model
 from models.versions import Version, VersionTable
-from pilothouse.agents.snapshot import Snapshot, plain, saw_synthetic
+from pilothouse.agents.snapshot import Snapshot, note_look, plain
 from pilothouse.hindsight.backtest.groups import Groups
 from pilothouse.kernel.errors import AgentError, ToolFailed
 from pilothouse.kernel.lake import Lake
@@ -118,8 +118,7 @@ class PastSnapshot(Snapshot):
         if order:
             rows.sort(key=lambda row: (row[order] is None, row[order]))
         found = [{name: plain(value) for name, value in row.items()} for row in rows[:limit]]
-        if any(row.get("_synthetic") for row in found):
-            saw_synthetic()
+        note_look(self._past.pinned[table][0], where, found)
         return found
 
 

@@ -59,7 +59,7 @@ class _Reached:
 
 
 class Impact:
-    """The rows that depend on one raw row."""
+    """The rows that depend on some others, as the tables are now or as they were."""
 
     def __init__(self, explainer: Explainer, models: Iterable[Model]) -> None:
         self._explainer = explainer
@@ -67,24 +67,48 @@ class Impact:
 
     def of(self, table: str, row_id: str) -> Iterator[Dependent]:
         """The rows of every table that depend on any version of a raw row, which is named by its identity in hexadecimal digits."""
+        yield from self.of_rows(table, [(row_id,)], {})
+
+    def of_rows(
+        self, table: str, keys: Collection[Key], versions: Mapping[str, int], tell: Mapping[str, Collection[Key] | None] | None = None
+    ) -> Iterator[Dependent]:
+        """The rows of every table that depend on any of these. Rows of a raw table go by their identity, alone or with the moment when a
+        version of them was seen; others by their key. Tables that are named in `versions` are taken at these and no others are asked;
+        without a name, all are, as they are now. `tell` names the tables to tell of, and which of their rows; all without it."""
         with self._explainer.walk() as walk:
-            reached = {table: self._versions(walk, table, row_id)}
-            for model in self._models:
-                if not model.kept and reached.keys() & set(self._explainer.inputs_of(model)):
-                    found = self._reached(walk, model, reached)
+            start = self._start(walk, table, keys, versions)
+            reached = {table: start}
+            for model in self._models if start.cells else ():
+                asked = not versions or model.table in versions
+                if asked and not model.kept and reached.keys() & set(self._explainer.inputs_of(model)):
+                    found = self._reached(walk, model, reached, versions)
                     if found is not None and found.cells:
                         reached[model.table] = found
-                        yield from self._told(model, found, (table, row_id))
+                        if tell is None or model.table in tell:
+                            yield from self._told(model, found, start, None if tell is None else tell[model.table])
 
-    def _versions(self, walk: Walk, table: str, row_id: str) -> _Reached:
-        at = At(table, self._explainer.reading.newest(table))
-        told = f"SELECT {', '.join(map(as_text, RAW_KEY))} FROM ({self._explainer.reading.rows_of(at)}) WHERE _row_id = unhex('{row_id}')"
-        rows = walk.connection.duck.execute(told).fetchall()
-        # All of its columns matter, and that it is there.
-        return _Reached(at, {tuple(map(str, row)): {"": True, _ALL: True} for row in rows})
+    def key_of(self, table: str) -> tuple[str, ...] | None:
+        """By which columns rows of a table are named; None where no model makes it."""
+        model = self._explainer.model_of(table)
+        return None if model is None else tuple(model.key)
 
-    def _reached(self, walk: Walk, model: Model, reached: Mapping[str, _Reached]) -> _Reached | None:
-        at = At(model.table, self._explainer.reading.newest(model.table))
+    def _start(self, walk: Walk, table: str, keys: Collection[Key], versions: Mapping[str, int]) -> _Reached:
+        """The rows that it starts from, as far as they were there. All of their columns matter, and that they are there."""
+        at, model = self._at(table, versions), self._explainer.model_of(table)
+        names = [as_text(name) for name in (RAW_KEY if model is None else model.key)]
+        first = "_row_id IN (SELECT unhex(unnest(?)))" if model is None else f"{names[0]} IN (SELECT unnest(?))"
+        told = f"SELECT {', '.join(names)} FROM ({self._explainer.reading.rows_of(at)}) WHERE {first}"
+        rows = walk.connection.duck.execute(told, [sorted({key[0] for key in keys})]).fetchall() if keys else []
+        wanted = {tuple(key) for key in keys}
+        lengths = {len(key) for key in wanted}
+        there = [tuple(map(str, row)) for row in rows]
+        return _Reached(at, {row: {"": True, _ALL: True} for row in there if any(row[:length] in wanted for length in lengths)})
+
+    def _at(self, table: str, versions: Mapping[str, int]) -> At:
+        return At(table, versions[table] if table in versions else self._explainer.reading.newest(table))
+
+    def _reached(self, walk: Walk, model: Model, reached: Mapping[str, _Reached], versions: Mapping[str, int]) -> _Reached | None:
+        at = self._at(model.table, versions)
         inputs = [At(name, version) for name, version in self._explainer.reading.inputs(at).items()]
         whole = self._explainer.text(model, (), inputs)
         below = {relation(name): each for name, each in reached.items()}
@@ -126,17 +150,21 @@ class Impact:
             walk.connection.ask_those(model, query)
         return duck.execute(f'SELECT 1 FROM asked."{model.name}" LIMIT 1').fetchone() is not None
 
-    def _told(self, model: Model, found: _Reached, raw: tuple[str, str]) -> Iterator[Dependent]:
-        """The rows that depend on the raw one. Those that do for sure in no column are asked for their sources: in a walk of their own,
-        as what stands where the models' texts look for it is another each time."""
+    def _told(self, model: Model, found: _Reached, start: _Reached, among: Collection[Key] | None) -> Iterator[Dependent]:
+        """The rows that depend on those that it started from. Those that do for sure in no column are asked for their sources: in a walk
+        of their own, as what stands where the models' texts look for it is another each time."""
         columns = {column.name for column in model.columns if not column.name.startswith("_")}
-        doubtful = [key for key, cells in found.cells.items() if not any(cells.values()) and key not in found.idle]
+        cells_of = found.cells if among is None else {key: found.cells[key] for key in among if key in found.cells}
+        doubtful = [key for key, cells in cells_of.items() if not any(cells.values()) and key not in found.idle]
         idle = set(found.idle)
         if doubtful:
             with self._explainer.walk() as walk:
-                needs = walk.needs(found.at, dict.fromkeys(doubtful, columns))
-            idle |= {key for key in doubtful if raw not in needs[key]}
-        for key in sorted(found.cells.keys() - idle):
+                needs = walk.atoms(found.at, dict.fromkeys(doubtful, columns))
+            # Needs are told down to raw rows: where it started from others, what is doubtful counts.
+            raw, width = {(start.at.table, *key) for key in start.cells}, 1 + len(RAW_KEY)
+            of_raw = self._explainer.model_of(start.at.table) is None
+            idle |= {key for key in doubtful if of_raw and not raw & {atom[:width] for atom in needs[key]}}
+        for key in sorted(cells_of.keys() - idle):
             told = tuple(sorted(name for name in found.cells[key] if name))
             yield Dependent(*found.at, dict(zip(model.key, key, strict=True)), told)
 
