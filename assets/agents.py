@@ -45,6 +45,7 @@ def agent_asset(agent: Agent) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=agent_key(agent.name),
+        output_required=False,  # a run that found nothing but what must wait for its tables says so, and hides no decision
         deps=[asset_key(table) for table in dict.fromkeys((*agent.tables, *agent.awaits))],
         description=f"{agent.description} Each decision is kept with all that it saw, and can be made again.",
         group_name=GROUP,
@@ -57,7 +58,7 @@ def agent_asset(agent: Agent) -> dg.AssetsDefinition:
         },
         tags={"pilothouse/stage": "agent"},
     )
-    def decide(context: dg.AssetExecutionContext, config: DecidingOptions, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
+    def decide(context: dg.AssetExecutionContext, config: DecidingOptions, platform: PlatformResource) -> Iterator[dg.MaterializeResult]:  # type: ignore[type-arg]  # Dagster knows only the bare class
         from assets.progress import DECISIONS
         from pilothouse.agents.deciding import read_by
         from pilothouse.kernel.database.locks import exclusively
@@ -75,7 +76,8 @@ def agent_asset(agent: Agent) -> dg.AssetsDefinition:
                 DECISIONS.tell(agent.name, each)
                 context.log.info(f"{each.occasion.subject}: {each.output.get('action', each.how)} {each.said}".rstrip())
                 came.append(each)
-        return dg.MaterializeResult(metadata=_told(deciding.agent, came, read_by(came)))
+        if any(each.how != "waiting" for each in came):
+            yield dg.MaterializeResult(metadata=_told(deciding.agent, came, read_by(came)))
 
     return decide
 
