@@ -16,6 +16,7 @@ _LONGEST_WRITE = timedelta(days=1)
     description="Compacts small files, expires old table versions that nothing pins, prunes the event log and Dagster's own runs, and "
     "closes proposals whose time has passed.",
     kinds={"delta", "postgres"},
+    owners=["team:platform"],
 )
 def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
     """What was removed, by kind."""
