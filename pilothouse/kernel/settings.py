@@ -314,6 +314,14 @@ class RetentionSettings(_Section):
 
     events: timedelta = Field(timedelta(days=30), ge=timedelta(0), description="of the event log")
     runs: timedelta = Field(timedelta(days=14), ge=timedelta(0), description="of Dagster's runs and their logs")
+    quarantine: timedelta = Field(
+        timedelta(days=365),
+        ge=timedelta(days=1),
+        description="of rejected rows, since they were released, or since they came; what the source shows again is held again",
+    )
+    traces: timedelta = Field(
+        timedelta(days=90), ge=timedelta(days=1), description="of what MLflow shows of language models; the ledger keeps their decisions"
+    )
 
 
 class Settings(BaseSettings):

@@ -112,6 +112,7 @@ def test_data_docs_judge_whole_tables_and_upkeep_runs(project: Project) -> None:
             instance=instance,
         )
     assert result.success
+    assert materialization(result, "platform/upkeep")["pruned_rejections"] == 0
     shown = materialization(result, "quality/data_docs")
     assert shown["tables"] >= 8
     assert (project.platform.settings.home / "data_docs" / "site" / "index.html").exists()
