@@ -145,6 +145,9 @@ class PortSettings(_Section):
 
     dagster: int = Field(3000, ge=0, le=65535, description="of the Dagster UI")
     mlflow: int = Field(5000, ge=0, le=65535, description="of the MLflow UI")
+    sap: int = Field(0, ge=0, le=65535, description="of the sandbox's SAP; 0 takes a free one, and keeps it")
+    salesforce: int = Field(0, ge=0, le=65535, description="of the sandbox's Salesforce; 0 takes a free one, and keeps it")
+    admin: int = Field(0, ge=0, le=65535, description="of the sandbox's faults and clock; 0 takes a free one, and keeps it")
 
 
 class SandboxSettings(_Section):

@@ -119,7 +119,7 @@ def _running(settings: Settings) -> Iterator[Finding]:
 
 def _taken(settings: Settings) -> Iterator[str]:
     """The ports that are set and that another program has."""
-    wanted = {"ports.dagster": settings.ports.dagster, "ports.mlflow": settings.ports.mlflow}
+    wanted = {f"ports.{name}": port for name, port in settings.ports.model_dump().items()}
     if settings.database.url is None:
         wanted["database.port"] = settings.database.port
     if settings.graph.url is None:

@@ -40,9 +40,7 @@ def test_standard_output_carries_the_answer_alone_whatever_is_logged_meanwhile(t
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_completes_commands_and_options(shell: str) -> None:
-    script = subprocess.run([PILOTHOUSE, "--show-completion", shell], capture_output=True, text=True, check=True, timeout=60).stdout
-    assert "_PILOTHOUSE_COMPLETE" in script
+def test_a_shell_completes_commands(shell: str) -> None:
     asked = {"COMP_WORDS": "pilothouse quar", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "pilothouse quar"}
     for_fish = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"} if shell == "fish" else {}
     environment = {**asked, **for_fish, "_PILOTHOUSE_COMPLETE": f"complete_{shell}"}

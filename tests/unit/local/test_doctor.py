@@ -34,7 +34,7 @@ def runs(project: Path, pid: int) -> None:
     (folder / "up.lock").write_text(str(pid))
 
 
-@pytest.mark.parametrize("setting", ["ports.dagster", "ports.mlflow", "database.port", "graph.port"])
+@pytest.mark.parametrize("setting", ["ports.dagster", "ports.sap", "database.port", "graph.port"])
 def test_a_port_that_another_program_has_is_named_with_its_setting(project: Path, setting: str) -> None:
     section, name = setting.split(".")
     with socket.create_server(("127.0.0.1", 0)) as taken:
