@@ -241,10 +241,10 @@ class Proposals:
         identity = self.get(named).id
         found = _proposal(connection.execute(sa.select(proposals).where(proposals.c.id == identity).with_for_update()).one())
         if status is not None and found.status != status:
-            raise AgentError(
-                f"proposal {found.id} is {found.status}: {found.said or 'nothing more can be said to it'}",
-                hint="`pilothouse proposals` shows it",
+            told = found.said or (
+                "nothing was written that could be taken back" if status == "executed" else "nothing more can be said to it"
             )
+            raise AgentError(f"proposal {found.id} is {found.status}: {told}", hint=f"`pilothouse proposals {found.id}` shows it")
         if status == "open" and found.expires_at <= _now():
             raise AgentError(
                 f"proposal {found.id} expired at {found.expires_at:%Y-%m-%d %H:%M} UTC", hint="let the agent decide anew, at today's data"

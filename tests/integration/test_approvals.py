@@ -155,6 +155,8 @@ def test_nothing_is_written_without_an_approval(
     made = propose()
     with pytest.raises(AgentError, match="is open, not approved"):
         executor.execute(made.id)
+    with pytest.raises(AgentError, match="is open: nothing was written that could be taken back"):
+        executor.undo(made.id, ADA, "to be sure")
     proposals.reject(made.id, ADA, "a good customer")
     with pytest.raises(AgentError, match="is rejected"):
         executor.execute(made.id)
