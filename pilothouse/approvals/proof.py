@@ -22,7 +22,7 @@ from pilothouse.approvals.principals import Principal
 from pilothouse.approvals.proposals import UNKNOWN, Proposal
 from pilothouse.kernel.errors import AccessDenied
 
-_HINT: Final = "somebody wrote into the database: `pilothouse verify` checks the ledger; reject the proposal, and let the agent decide anew"
+_HINT: Final = "somebody wrote into the database: `pilothouse verify` checks the ledger, and `pilothouse decide` lets the agent decide anew"
 
 
 class Proof:
