@@ -62,7 +62,8 @@ def shipped_cases(file: Path) -> list[Case]:
             name=case.name,
             request=request,
             answers=tuple(
-                Answer(tool=tool, arguments=None, answer=_over(usual, case.tools.get(tool, {}))) for tool, usual in said.tools.items()
+                Answer(tool=tool, arguments=None, answer=_over(usual, case.tools[tool]) if tool in case.tools else usual)
+                for tool, usual in said.tools.items()
             ),
             wanted=frozenset(case.wanted),
             because=case.because,
@@ -75,4 +76,4 @@ def _over(usual: Any, special: Any) -> Any:
     """A case's own answer over the usual one: objects by key, all else as a whole."""
     if isinstance(usual, Mapping) and isinstance(special, Mapping):
         return {**usual, **special}
-    return special or usual
+    return special
