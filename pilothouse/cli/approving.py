@@ -231,9 +231,15 @@ def _tell(proposal: Proposal, *, json_output: bool) -> None:
     said = f": {proposal.said}" if proposal.said else ""
     console.print(f"[bold]{proposal.id}[/] is {proposal.status}{escape(said)}", soft_wrap=True)
     console.print(f"  {escape(f'{proposal.target}: {proposal.action}')}  {escape(_change(proposal))}", soft_wrap=True)
+    from assets.own_records import final
+
+    no_way_back = final(proposal.action, proposal.target)
     further = {
         "approved": f"the executor writes it within seconds: `pilothouse proposals {proposal.id}` tells what came of it",
-        "executed": f'`pilothouse undo {proposal.id} --why "..."` takes it back',
+        "executed": f"it cannot be taken back: {no_way_back}"
+        if no_way_back
+        else f'`pilothouse undo {proposal.id} --why "..."` takes it back',
+        **({"open": f"once written it cannot be taken back: {no_way_back}"} if no_way_back else {}),
     }
     if proposal.status in further:
         console.print(f"  [dim]{escape(further[proposal.status])}[/]", soft_wrap=True)
@@ -289,10 +295,13 @@ def _remark(remark: Remark) -> dict[str, Any]:
 def _as_json(proposal: Proposal) -> dict[str, Any]:
     import msgspec
 
+    from assets.own_records import final
+
     copied = ("id", "status", "said", "decision", "proposed_by", "target", "reason", "roles", "revision", "synthetic", "expires_at")
     return {
         **{name: getattr(proposal, name) for name in copied},
         "amount": str(proposal.amount) if proposal.amount.is_finite() else None,
         "action": msgspec.to_builtins(proposal.action),
         "change": proposal.change,
+        "final": final(proposal.action, proposal.target) or None,
     }
