@@ -7,7 +7,6 @@ day on which that firm usually pays, and by how often the firm was late at all.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -39,14 +38,9 @@ def habit(days_late: Sequence[int]) -> tuple[float, float]:
     """The habit of one firm by the invoices that it settled: days it usually pays after the due date, and the share of late ones. The
     same as `Habits` tells of many firms at once, without the cost of frames."""
     in_time = [days for days in days_late if days <= _LATE_AFTER]
-    usual = _nearest((sum(in_time) + _WEIGHT) / (len(in_time) + _WEIGHT))
+    usual = round((sum(in_time) + _WEIGHT) / (len(in_time) + _WEIGHT))
     share = (len(days_late) - len(in_time) + _LATE_OF_ALL * 2 * _WEIGHT) / (len(days_late) + 2 * _WEIGHT)
-    return float(min(max(usual, -15), 20)), _nearest(share * _RARELY) / _RARELY
-
-
-def _nearest(value: float) -> int:
-    """Halves away from zero, as Polars rounds."""
-    return int(math.copysign(math.floor(abs(value) + 0.5), value))
+    return float(min(max(usual, -15), 20)), round(share * _RARELY) / _RARELY
 
 
 @dataclass(frozen=True)

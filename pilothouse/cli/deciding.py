@@ -131,7 +131,9 @@ class First:
         yield f"[bold]{escape(str(self.decision.manifest['subject']))}[/]: [bold]{escape(str(output.get('action')))}[/]{escape(euros)}"
         yield from (f"  · {escape(str(reason))}" for reason in output.get("reasons", [])[:_REASONS])
         if self.proposal is not None:
-            change = ", ".join(f"{field} {before or ''!r} → {after!r}" for field, (before, after) in self.proposal.change.items())
+            from pilothouse.cli.approving import change_of
+
+            change = change_of(self.proposal)
             yield f"  proposed to {self.proposal.target}: {escape(change)}"
         others = ", ".join(f"{count} {action}" for action, count in self.decided.most_common())
         yield f"  one of {self.decided.total()} decisions: {others}"

@@ -159,9 +159,14 @@ def _proposal(output: Mapping[str, Any], status: str) -> RenderableType | None:
     proposed = output.get("proposal")
     if not proposed:
         return None
-    where = f"{proposed['target']}/{proposed['record']} {said(proposed['identity'])}"
-    told = f"{escape(where)}: [bold]{escape(said(proposed['values']))}[/]"
-    return Text.from_markup(f"{told}  [dim]{escape(status)}[/]" if status else told)
+    where = f"{proposed['target']}/{proposed['record']} {said(proposed['identity']) if proposed['identity'] else '(new)'}"
+    if len(proposed["values"]) == 1:
+        told = f"{escape(where)}: [bold]{escape(said(proposed['values']))}[/]"
+        return Text.from_markup(f"{told}  [dim]{escape(status)}[/]" if status else told)
+    grid = Table.grid(padding=(0, 2))
+    for name, value in proposed["values"].items():
+        grid.add_row(f"[dim]{escape(name)}[/]", escape(str(value)))
+    return Group(Text.from_markup(f"{escape(where)}  [dim]{escape(status)}[/]"), grid)
 
 
 def _is_table(name: str, value: Any) -> bool:
@@ -171,18 +176,20 @@ def _is_table(name: str, value: Any) -> bool:
 def _listed(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
     """What an output lists, in its order."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name, value in rows[0].items():
+    names = sorted(rows[0], key=lambda name: (not name.endswith("_id"), name))  # what it is about comes first
+    for name in names:
+        value = rows[0][name]
         number = isinstance(value, int | float) or name.endswith("_eur")
         table.add_column(name.replace("_eur", " EUR").replace("_", " "), justify="right" if number else "left")
     for row in rows[:_ROWS]:
-        table.add_row(*(escape(money(value) if name.endswith("_eur") else said(value)) for name, value in row.items()))
+        table.add_row(*(escape(money(row.get(name)) if name.endswith("_eur") else said(row.get(name))) for name in names))
     left = len(rows) - _ROWS
     return Group(table, Text(f"and {left} more (--json)", style="dim")) if left > 0 else table
 
 
 def _others(opened: Opened) -> RenderableType | None:
     told = {*_TOLD, *(each.name for each in figures(opened.definition))}
-    rest = {name: value for name, value in opened.output.items() if name not in told and not _is_table(name, value)}
+    rest = {name: value for name, value in opened.output.items() if name not in told and not _is_table(name, value) and value != []}
     if not rest:
         return None
     grid = Table.grid(padding=(0, 2))

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from models.trees import find_tree
 from pilothouse.agents.agent import Agent, Request, Rounds
 from pilothouse.agents.brains.language import Wording
 from pilothouse.agents.figures import figure
@@ -254,7 +253,7 @@ COLLECTIONS_DESK: Final = Agent(
     tools=(FIRM, OVERDUE, CHANCES, OPEN_CASES, GROUP, SALES_ACCOUNTS),
     permissions=frozenset({"firms", "receivables", "cases"}),
     output=CollectionsDecision,
-    brain=Policy(find_tree("collections"), _gather, _tell),
+    brain=Policy("collections", _gather, _tell),
     tables=(
         *("marts/dim_firm", receivables.INVOICES, "marts/fct_case", receivables.ACCOUNTS, receivables.OWNERS_OF_ACCOUNTS),
         *(receivables.CASH, "graph/firm_measures"),

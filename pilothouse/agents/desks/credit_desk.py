@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from models.trees import find_tree
 from pilothouse.agents.agent import Agent, Backlog, Request
 from pilothouse.agents.brains.language import Wording
 from pilothouse.agents.figures import figure
@@ -170,7 +169,7 @@ CREDIT_DESK: Final = Agent(
     tools=(ORDER, FEATURES_OF_ORDER, RISK_OF_ORDER, GROUP, OPEN_CASES, OWNERS),
     permissions=frozenset({"orders", "risk", "firms", "cases"}),
     output=CreditDecision,
-    brain=Policy(find_tree("credit_release"), _gather, _tell),
+    brain=Policy("credit_release", _gather, _tell),
     tables=("marts/fct_order", "marts/fct_case", "marts/fct_ownership", FEATURES, "graph/firm_measures", RISK),
     wakes_on=("order.created",),
     awaits={"marts/fct_order": "order_id", FEATURES: "order_id"},

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from models.trees import find_tree
 from pilothouse.agents.agent import Agent, Request, Rounds
 from pilothouse.agents.brains.language import Wording
 from pilothouse.agents.figures import figure
@@ -37,6 +36,9 @@ is wrongly taken as two, keep apart what rightly is. A tax number says more than
 Of rows that a rule holds back: release them where the rule is plainly behind the world, say mend where their source has to correct
 them, and leave them where a newer version went through. A release cannot be taken back. Where nothing settles it, ask a person."""
 Action = Literal["split", "confirm", "merge", "keep_apart", "release", "mend", "leave", "ask"]
+# What likeness compares, in the order in which it is told, and which part of a record shows it. An order of our own: that of what a
+# tool answered is not kept.
+_COMPARED: Final = {"name": "name", "tax_number": "tax_number", "street": "street", "place": "city", "industry": ""}
 VERDICTS: Final = {"split": "different", "keep_apart": "different", "confirm": "same", "merge": "same"}
 _APART: Final = {True: ("split", "confirm"), False: ("merge", "keep_apart")}  # what can be said of a pair that is, or is not, one firm
 
@@ -124,8 +126,10 @@ def _reasons(facts: Facts) -> Iterator[str]:
     pair, held = facts["pair"], facts["held"]
     if pair:
         yield f"Likeness makes it {pair['probability']:.2%} likely that they are one firm"
-        for name, level in pair["evidence"].items():
-            yield f"{name.replace('_', ' ').capitalize()}: {level} ({pair['left'].get(name) or '-'} | {pair['right'].get(name) or '-'})"
+        for name, shown in _COMPARED.items():
+            if name in pair["evidence"]:
+                written = " | ".join(pair[side].get(shown) or "-" for side in ("left", "right"))
+                yield f"{name.replace('_', ' ').capitalize()}: {pair['evidence'][name]}" + (f" ({written})" if shown else "")
     elif held["rejections"]:
         yield f"{held['rows']} rows since {held['since'][:10]}, {held['missing']} of them without a value in {held['column']}"
         if held["values"]:
@@ -177,7 +181,7 @@ DATA_STEWARD: Final = Agent(
     tools=(PAIR_OF_RECORDS, HELD_ROWS),
     permissions=frozenset({"stewardship"}),
     output=StewardDecision,
-    brain=Policy(find_tree("stewardship"), _gather, _tell),
+    brain=Policy("stewardship", _gather, _tell),
     tables=(
         *(stewardship.LINKS, stewardship.MEMBERS, stewardship.PARTIES, stewardship.SAID),
         *(stewardship.QUARANTINES, stewardship.RAW),

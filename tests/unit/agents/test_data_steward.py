@@ -16,13 +16,15 @@ import pytest
 
 from graph.resolution.corrections import Corrections
 from pilothouse.agents.agent import Request
+from pilothouse.agents.capsules import Ledger, Signer
 from pilothouse.agents.desks.data_steward import DATA_STEWARD, StewardDecision
-from pilothouse.agents.running import Run, run
+from pilothouse.agents.running import Run, replay, run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.toolset.stewardship import LINKS, MEMBERS, PARTIES, OfHeld, OfPair, asked_about, doubt, held, what_is_unsure
 from pilothouse.agents.trials.case import Case, Decided, decided_on
 from pilothouse.agents.trials.shipped import shipped_cases
 from pilothouse.agents.trials.trying import tried
+from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import ToolFailed
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.commit import Commit
@@ -174,6 +176,15 @@ def test_it_decides_over_the_tables_of_its_snapshot(lake: Lake, snapshot: Snapsh
     assert (rows.action, rows.rows, rows.values[0]) == ("release", 31, {"value": "On Hold", "count": 30})
     assert rows.proposal is not None
     assert rows.proposal.identity["until"] == NOON.isoformat()
+
+
+def test_it_is_replayed_byte_for_byte(snapshot: Snapshot, database: Database, tmp_path: Path) -> None:
+    """What a tool answered is kept without the order of its names: nothing that is said may hang on it."""
+    ledger = Ledger(database, Signer.open(tmp_path / "key.pem"))
+    made = [steward(snapshot, doubt(LEFT, RIGHT)), steward(snapshot, held("crm", "case", RULE))]
+    several = [decided_on(DATA_STEWARD, case) for case in CASES.values()]
+    for capsule in ledger.append([each.draft() for each in (*made, *several)]):
+        assert replay(ledger, capsule, DATA_STEWARD).identical
 
 
 def test_rows_of_which_a_newer_version_went_through_are_left(lake: Lake, snapshot: Snapshot) -> None:
