@@ -19,6 +19,7 @@ from connectors.connector import Connector
 from connectors.target import Action, decode_plan, encode
 from graph.resolution.corrections import Corrections
 from pilothouse.agents.agent import Request
+from pilothouse.agents.capsules import Draft
 from pilothouse.agents.desks.data_steward import DATA_STEWARD
 from pilothouse.agents.running import run
 from pilothouse.agents.snapshot import Snapshot
@@ -87,17 +88,22 @@ def pair(verdict: str, seen: str | None = "") -> dict[str, Any]:
 
 
 def propose(platform: Platform, written: dict[str, Any]) -> Proposal:
-    from decimal import Decimal
-
-    from pilothouse.agents.capsules import Draft
-
-    draft = Draft(kind="decision", subject="pilothouse/data/doubt", at=NOON, body={"n": str(written)}, agent="data_steward", synthetic=True)
+    """A decision of the steward that proposes this."""
+    output = {"action": "split", "reasons": ["so"], "proposal": {"target": OWN, "amount": "0", "reason": "so", **written}}
+    draft = Draft(
+        kind="decision",
+        subject="pilothouse/data/doubt",
+        at=NOON,
+        body={"output": output},
+        blobs={"agent": DATA_STEWARD.definition_bytes()},
+        agent=DATA_STEWARD.name,
+        agent_version=DATA_STEWARD.version(),
+        synthetic=True,
+    )
     with platform.database.begin() as connection:
         (capsule,) = platform.ledger.append_within(connection, [draft])
-        key = f"{capsule.digest[:24]}-0"
-        action = Action(key=key, record=written["record"], identity=written["identity"], values=written["values"])
-        more = {"reason": "tax numbers differ", "amount": Decimal(0), "roles": ("data_steward",), "seen": written.get("seen")}
-        return platform.proposals.propose_within(connection, capsule, target=OWN, action=action, **more)
+        (made,) = proposing(platform.proposals)(connection, capsule, DATA_STEWARD)
+        return made
 
 
 def said(platform: Platform) -> list[str]:
