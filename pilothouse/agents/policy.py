@@ -44,8 +44,8 @@ class Policy:
     what it decided."""
 
     tree: _Read = _Read()
-    gather: Callable[[Request, Calls], Facts]
-    tell: Callable[[Decision, Facts, Request], Mapping[str, Any]]
+    gather: Callable[[Request, Calls], Facts]  # type: ignore[misc]  # a tree has no default, as dataclasses find out and mypy does not
+    tell: Callable[[Decision, Facts, Request], Mapping[str, Any]]  # type: ignore[misc]
 
     def definition(self) -> Any:
         """The tree as it is written down."""

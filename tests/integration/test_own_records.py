@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Products(Connector):
 
 @pytest.fixture
 def platform(database: Database, tmp_path: Path) -> Iterator[Platform]:
-    sources = {"s4": SourceSettings(connector="sap", url="http://127.0.0.1")}  # type: ignore[call-arg]
+    sources = {"s4": SourceSettings(connector="sap", url="http://127.0.0.1")}
     made = Platform(Settings(home=tmp_path, database=DatabaseSettings(url=SecretStr(database.url)), sources=sources))
     parties = pl.DataFrame({"source": ["crm", "s4"], "record_id": ["A", "1"]})
     made.lake.table(PARTIES).replace(parties.to_arrow().to_reader(), key=("source", "record_id"))
@@ -227,12 +228,13 @@ def test_a_release_that_cannot_be_taken_back_says_so_and_is_of_what_was_seen(pla
 
 def test_a_decision_of_the_steward_becomes_a_proposal_to_pilothouse_itself(platform: Platform) -> None:
     sync(platform, ("P1", "KG"), ("P2", "KG"))
-    from tests.unit.agents.test_data_steward import CASES, decided_on
+    from pilothouse.agents.trials.case import decided_on
+    from tests.unit.agents.test_data_steward import CASES
 
     made = decided_on(DATA_STEWARD, CASES["taken as one although their tax numbers differ"])
     with platform.database.begin() as connection:
         (capsule,) = platform.ledger.append_within(connection, [made.draft()])
         (proposal,) = proposing(platform.proposals)(connection, capsule, DATA_STEWARD)
-    assert (proposal.target, proposal.roles, proposal.amount) == (OWN, ("data_steward",), 0)
+    assert (proposal.target, proposal.roles, proposal.amount) == (OWN, ("data_steward",), Decimal(0))
     assert platform.proposals.needed(proposal) == 1
     assert final(proposal.action, proposal.target) == ""

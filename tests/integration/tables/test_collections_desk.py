@@ -132,7 +132,7 @@ def test_one_firms_habit_is_that_of_all_firms_at_once(lake: Lake) -> None:
     known = Habits.of(rows).on(rows.select("firm_id").unique().with_columns(_day=pl.lit(date(2026, 6, 2))), "_day")
     for firm, usual, late in known.select("firm_id", "usual", "late_share").iter_rows():
         settled = rows.filter(pl.col("firm_id") == firm).drop_nulls("paid_on")["days_late"].to_list()
-        assert habit(settled) == (usual, pytest.approx(late))
+        assert habit(settled) == pytest.approx((usual, late))
 
 
 def test_it_is_replayed_byte_for_byte_and_names_what_it_read(runs: list[Run], database: Database, tmp_path: Path) -> None:
