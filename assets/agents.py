@@ -16,6 +16,7 @@ from assets.ingest import owners
 from assets.resource import PlatformResource
 from assets.tables import asset_key
 from pilothouse.agents.agent import Agent
+from pilothouse.agents.figures import Figure, figures, first, weight
 
 if TYPE_CHECKING:
     from pilothouse.agents.deciding import Came
@@ -46,14 +47,14 @@ def agent_asset(agent: Agent) -> dg.AssetsDefinition:
     @dg.asset(
         key=agent_key(agent.name),
         output_required=False,  # a run that found nothing but what must wait for its tables says so, and hides no decision
-        deps=[asset_key(table) for table in dict.fromkeys((*agent.tables, *agent.awaits))],
+        deps=[asset_key(table) for table in dict.fromkeys((*agent.tables, *agent.awaits)) if "*" not in table],
         description=f"{agent.description} Each decision is kept with all that it saw, and can be made again.",
         group_name=GROUP,
         kinds={"agent", "postgres"},
         owners=owners(agent.owner),
         metadata={
             "decides_on": agent.subject,
-            "wakes_on": ", ".join(agent.wakes_on),
+            "wakes_on": ", ".join(agent.wakes_on) or "rounds of its own",
             "tools": ", ".join(each.name for each in agent.tools),
         },
         tags={"pilothouse/stage": "agent"},
@@ -111,7 +112,7 @@ def _told(agent: Agent, came: Sequence["Came"], read: "Versions") -> dict[str, A
     decided = [each for each in came if each.capsule is not None]
     how = Counter(each.how for each in came)
     actions = Counter(str(each.output.get("action", "decided")) for each in decided)
-    chances = [float(each.output["probability"]) for each in decided if each.output.get("probability") is not None]
+    known = figures(agent.definition())
     costs = [each.capsule.body["cost"] for each in decided if each.capsule is not None]
     return {
         "decisions": len(decided),
@@ -119,9 +120,7 @@ def _told(agent: Agent, came: Sequence["Came"], read: "Versions") -> dict[str, A
         "waiting": how["waiting"],
         "to_be_tried_again": how["failed"],
         "undecidable": how["undecidable"],
-        **({"mean_risk": round(sum(chances) / len(chances), 4)} if chances else {}),
-        "amount_eur": float(_total(decided, "amount_eur")),
-        "at_risk_eur": float(_total(decided, "at_risk_eur")),
+        **dict(_summed_up(decided, known)),
         "cost": dg.MetadataValue.json(
             {
                 "money": str(sum((Decimal(each["money"]) for each in costs), Decimal(0))),
@@ -132,20 +131,26 @@ def _told(agent: Agent, came: Sequence["Came"], read: "Versions") -> dict[str, A
         ),
         "agent_version": agent.version(),
         "versions": version_vector(read),
-        "table": _table(came),
-        "explanation": dg.MetadataValue.md("\n\n".join(_explained(decided)) or "Nothing was to be decided."),
+        "table": _table(came, known),
+        "explanation": dg.MetadataValue.md("\n\n".join(_explained(decided, known)) or "Nothing was to be decided."),
     }
 
 
-def _total(decided: Sequence["Came"], name: str) -> Decimal:
-    return sum((Decimal(str(each.output.get(name) or 0)) for each in decided), Decimal(0))
+def _summed_up(decided: Sequence["Came"], known: Sequence[Figure]) -> Iterator[tuple[str, float]]:
+    """Of each figure what it comes to: a sum of euros and counts, a mean of all else."""
+    for each in known:
+        values = [float(value) for came in decided if (value := each.of(came.output)) is not None]
+        if each.unit in ("EUR", "count"):
+            yield each.name, round(sum(values), 2)
+        elif values:
+            yield f"mean_{each.name}", round(sum(values) / len(values), 4)
 
 
-def _table(came: Sequence["Came"]) -> dg.TableMetadataValue:
-    names = ("subject", "outcome", "amount_eur", "at_risk_eur", "probability", "decision", "said")
+def _table(came: Sequence["Came"], known: Sequence[Figure]) -> dg.TableMetadataValue:
+    names = ("subject", "outcome", *(each.name for each in known), "decision", "said")
     records = []
     for each in came:
-        told = {name: str(each.output.get(name) or "") for name in ("amount_eur", "at_risk_eur", "probability")}
+        told = {figure.name: "" if (value := figure.of(each.output)) is None else str(value) for figure in known}
         first = str((each.output.get("reasons") or [each.said])[0])
         decision = each.capsule.digest[:12] if each.capsule is not None else ""
         outcome = str(each.output.get("action", each.how))
@@ -153,13 +158,13 @@ def _table(came: Sequence["Came"]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in names]))
 
 
-def _explained(decided: Sequence["Came"]) -> Iterator[str]:
+def _explained(decided: Sequence["Came"], known: Sequence[Figure]) -> Iterator[str]:
     """The dearest decisions in words, with what leads further."""
-    dear = sorted(decided, key=lambda each: -Decimal(str(each.output.get("at_risk_eur") or 0)))
+    dear = sorted(decided, key=lambda each: -weight(known, each.output))
     for each in dear[:_EXPLAINED]:
         assert each.capsule is not None
         output, name = each.output, each.capsule.digest[:12]
-        money = f", {Decimal(str(output['amount_eur'])):,.2f} EUR" if output.get("amount_eur") is not None else ""
+        money = f", {told}" if (told := first(known, "EUR", output)) else ""
         tables = ", ".join(
             f"[{read.name}](/assets/{read.name}) at version {read.version}" for read in each.versions.read if read.kind == "table"
         )

@@ -359,11 +359,19 @@ class Platform:
 
     @cached_property
     def executor(self) -> Executor:
-        """The one place that writes into source systems."""
+        """The one place that writes what people approved."""
         from pilothouse.approvals.executor import Executor
         from pilothouse.approvals.proof import Proof
 
-        return Executor(self.database, self.proposals, Proof(self.ledger, self._policy), lambda name: self.source(name).write())
+        return Executor(self.database, self.proposals, Proof(self.ledger, self._policy), self.target)
+
+    def target(self, name: str) -> AbstractContextManager[Target]:
+        """Where approved actions are written: a source, or what is our own."""
+        from contextlib import nullcontext
+
+        from assets.own_records import OWN, own_target
+
+        return nullcontext(own_target(self)) if name == OWN else self.source(name).write()
 
     @cached_property
     def money(self) -> Money:

@@ -49,8 +49,17 @@ class _Released(Connector):
         yield Batch(rows=rows, watermark=since, synthetic=self._synthetic)
 
 
-def release(platform: Platform, source: str, stream_name: str, *, by: str, rule: str | None = None, ids: Sequence[str] = ()) -> Load:
-    """Release the open rejections of a rule, or of these ids. Repeating it after a crash adds nothing twice."""
+def release(
+    platform: Platform,
+    source: str,
+    stream_name: str,
+    *,
+    by: str,
+    rule: str | None = None,
+    ids: Sequence[str] = (),
+    until: datetime | None = None,
+) -> Load:
+    """Release the open rejections of a rule, up to a moment, or of these ids. Repeating it after a crash adds nothing twice."""
     stream = platform.source(source).stream(stream_name)
     holding = Holding(platform.lake, source, stream_name)
     last = platform.lake.raw(source, stream_name).last_commit()
@@ -62,7 +71,7 @@ def release(platform: Platform, source: str, stream_name: str, *, by: str, rule:
         )
     with correlated(), exclusively(platform.database, f"sync {source}/{stream_name}", what=f"a sync of {source}/{stream_name}"):
         history = holding.table.scan()
-        rejections = quarantine.open_rejections(history, rule=rule, ids=ids)
+        rejections = quarantine.open_rejections(history, rule=rule, ids=ids, until=until)
         freed = quarantine.release(rejections, history, by=by)
         rows = quarantine.released(freed.rows, decode_schema(last.contract))
         from_quarantine = _Released(source, rows, last, synthetic=bool(rejections["_synthetic"].any()))

@@ -114,8 +114,9 @@ class Records(Protocol):
 class Target:
     """One system that actions are written to."""
 
-    def __init__(self, name: str, records: Records) -> None:
+    def __init__(self, name: str, records: Records, *, final: Mapping[str, str] | None = None) -> None:
         self.name = name
+        self.final = dict(final or {})  # of a kind of record: why a write to it cannot be taken back, and what is done instead
         self._records = records
 
     def plan(self, action: Action, seen: Values | None = None) -> Plan:
@@ -138,6 +139,8 @@ class Target:
     def undo(self, receipt: Receipt) -> Receipt:
         """Put back what was before. Conflict where a field of ours has changed since; then nothing is written."""
         action, before = receipt.plan.action, receipt.plan.before
+        if action.record in self.final:
+            raise TargetError(f"{self.name}: {action} cannot be taken back", hint=self.final[action.record])
         now = self._look(action, receipt.identity)
         if before is None:
             return self._remove(receipt, now)

@@ -7,6 +7,7 @@ day on which that firm usually pays, and by how often the firm was late at all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Final
@@ -31,6 +32,15 @@ _WEIGHT: Final = 3  # invoices that what is usual of all firms counts as
 _LATE_AFTER: Final = 30
 _LATE_OF_ALL: Final = 0.07
 _RARELY: Final = 20  # a share is rounded to this part of one, so that days can be counted together
+
+
+def habit(days_late: Sequence[int]) -> tuple[float, float]:
+    """The habit of one firm by the invoices that it settled: days it usually pays after the due date, and the share of late ones. The
+    same as `Habits` tells of many firms at once, without the cost of frames."""
+    in_time = [days for days in days_late if days <= _LATE_AFTER]
+    usual = round((sum(in_time) + _WEIGHT) / (len(in_time) + _WEIGHT))
+    share = (len(days_late) - len(in_time) + _LATE_OF_ALL * 2 * _WEIGHT) / (len(days_late) + 2 * _WEIGHT)
+    return float(min(max(usual, -15), 20)), round(share * _RARELY) / _RARELY
 
 
 @dataclass(frozen=True)

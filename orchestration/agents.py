@@ -43,7 +43,7 @@ def agent_sensor(platform: "Platform", agent: Agent, job: "UnresolvedAssetJobDef
         job=job,
         minimum_interval_seconds=max(1, int(platform.settings.agents.every.total_seconds())),
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Lets {agent.name} decide on {', '.join(agent.wakes_on) or 'what it is asked'}.",
+        description=f"Lets {agent.name} decide on {', '.join(agent.wakes_on) or 'what its rounds find'}.",
     )
     def wakes(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.RunRequest | dg.SkipReason:
         if skipped := busy(context, {job_name(agent.name): f"{agent.name} is deciding"}):

@@ -94,9 +94,18 @@ def overview(history: pl.LazyFrame) -> pl.DataFrame:
     )
 
 
-def open_rejections(history: pl.LazyFrame, *, rule: str | None = None, ids: Sequence[str] = (), limit: int | None = None) -> pl.DataFrame:
-    """The open rejections, of one rule or by their ids (a beginning that is unambiguous is enough)."""
+def open_rejections(
+    history: pl.LazyFrame,
+    *,
+    rule: str | None = None,
+    ids: Sequence[str] = (),
+    until: datetime | None = None,
+    limit: int | None = None,
+) -> pl.DataFrame:
+    """The open rejections, of one rule, up to a moment, or by their ids (a beginning that is unambiguous is enough)."""
     found = current(history).filter(pl.col("status") == "open")
+    if until is not None:
+        found = found.filter(pl.col("rejected_at") <= until)
     if rule is not None:
         found = found.filter(pl.col("rule") == rule)
     if ids:

@@ -25,14 +25,18 @@ _CONTENT: Final = pa.schema(
     [
         pa.field("left_record", pa.string(), nullable=False, metadata={"label": "One record, as source:number"}),
         pa.field("right_record", pa.string(), nullable=False, metadata={"label": "The other"}),
-        pa.field("verdict", pa.string(), nullable=False, metadata={"label": "same or different"}),
+        pa.field("verdict", pa.string(), nullable=False, metadata={"label": "same, different or withdrawn"}),
         pa.field("reason", pa.string(), metadata={"label": "Why, in the words of who said it"}),
         pa.field("said_by", pa.string(), nullable=False, metadata={"label": "Who said it"}),
         pa.field("said_at", pa.timestamp("us", "UTC"), nullable=False, metadata={"label": "When"}),
     ]
 )
 
-Verdict = Literal["same", "different"]
+Verdict = Literal["same", "different", "withdrawn"]  # withdrawn: as if nobody had said anything
+
+
+class Overtaken(Exception):
+    """Somebody else said something about the pair meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,15 @@ class Corrections:
                 return
 
     def holding(self) -> list[Correction]:
-        """The newest of each pair, in the order of the pairs."""
+        """What holds: the newest of each pair, in the order of the pairs, but for those that were withdrawn."""
+        return [each for each in self._newest() if each.verdict != "withdrawn"]
+
+    def newest(self, left: str, right: str) -> Correction | None:
+        """What was said last about two records, withdrawn or not."""
+        pair = (min(left, right), max(left, right))
+        return next((each for each in self._newest() if each.pair == pair), None)
+
+    def _newest(self) -> list[Correction]:
         if not self._table.exists():
             return []
         rows = self._table.scan().sort("_seen_at").unique(_KEY, keep="last").sort(_KEY).collect()
@@ -72,13 +84,24 @@ class Corrections:
 
     def say(self, left: str, right: str, verdict: Verdict, *, by: str, reason: str = "") -> Correction:
         """Note a correction; DataRejected where it contradicts another."""
+        self.ensure()
+        return self._say(left, right, verdict, by, reason, self._table.last_commit())
+
+    def say_after(self, known: datetime | None, left: str, right: str, verdict: Verdict, *, by: str, reason: str = "") -> Correction:
+        """The same, unless somebody has spoken of the pair since its last correction that is known: Overtaken."""
+        self.ensure()
+        last = self._table.last_commit()  # before anything else is looked at: whoever says something in between takes its number
+        newest = self.newest(left, right)
+        if (newest.said_at if newest else None) != known:
+            raise Overtaken
+        return self._say(left, right, verdict, by, reason, last)
+
+    def _say(self, left: str, right: str, verdict: Verdict, by: str, reason: str, last: Commit | None) -> Correction:
         pair = (min(left, right), max(left, right))
         others = [each for each in self.holding() if each.pair != pair]
         correction = Correction(pair, verdict, reason, by, datetime.now(UTC))
         same, different = pairs([*others, correction])
         refuse_contradictions(same, different)
-        self.ensure()
-        last = self._table.last_commit()
         commit = self._commit(last.sequence + 1 if last else 1)
         self._table.append(self._row(correction, commit).to_reader(), commit)
         return correction

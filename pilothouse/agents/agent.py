@@ -7,9 +7,9 @@ Two agents of one version that hear the same say the same.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from pilothouse.agents.tools import Calls, Tool
 
 if TYPE_CHECKING:
     from pilothouse.agents.brains.language import Wording
+    from pilothouse.agents.snapshot import Snapshot
     from pilothouse.agents.trials.property import Trials
 
 FOUND: Final = "subject.found"  # what a request says happened where no event woke the agent: it looked, and found it open
@@ -83,6 +84,18 @@ class Backlog:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """What an agent looks for by itself, again and again, where no event tells of it: nobody announces that an invoice grows old. What
+    it has decided rests for a while, so that nobody is asked the same thing every day."""
+
+    find: Callable[[Snapshot, datetime], Sequence[str]]  # keys of subjects, the weightiest first
+    why: str  # what it looks for, in words
+    every: timedelta = timedelta(days=1)
+    rests: timedelta = timedelta(days=7)
+    most: int = 20  # that one round takes up
+
+
+@dataclass(frozen=True, kw_only=True)
 class Agent:
     """One agent. Adding one is one file under `pilothouse/agents/desks`, or in a package that joins by an entry point."""
 
@@ -99,6 +112,7 @@ class Agent:
     wakes_on: tuple[str, ...] = ()  # topics of events
     awaits: Mapping[str, str] = field(default_factory=dict)  # tables that must hold a subject before it is decided, by which column
     backlog: Backlog | None = None
+    rounds: Rounds | None = None
     approvers: tuple[str, ...] = ("credit_manager",)  # roles that may approve what it proposes
     wording: Wording | None = None  # how a language model decides for it; without one, it says all of the output
     trials: Trials | None = None  # what a version must stand up to

@@ -84,7 +84,8 @@ class Deciding:
     def state(self) -> dict[str, Any] | None:
         """A word for what a run would work on; None where there is nothing to do. A state is worth one run."""
         news, waiting = self.inbox.news(), self.inbox.waiting()
-        if not news and not waiting and not self._looks_first():
+        turn = self._turn()
+        if not news and not waiting and not turn and not self._looks_first():
             return None
         tables = {name: self._lake.table(name).version() for name in self.agent.awaits if self._lake.table(name).exists()}
         if self.agent.awaits.keys() - tables.keys():
@@ -94,6 +95,7 @@ class Deciding:
             "waiting": [f"{each.occasion} {each.attempts}" for each in waiting],
             "tables": tables,
             "overdue": sum(self._overdue(each) for each in waiting),
+            **({"round": turn} if turn else {}),
         }
 
     def decide(self, *, most: int = _AT_ONCE) -> Iterator[Came]:
@@ -104,6 +106,7 @@ class Deciding:
         try:
             if first:
                 self._look(snapshot)
+            self._make_round(snapshot)
             waiting = self.inbox.waiting()
             gone = self._gone(waiting)
             ready = self._ready(snapshot, waiting) - gone
@@ -129,6 +132,18 @@ class Deciding:
         open_ = " and ".join(f"{name} = {str(value).lower()}" for name, value in backlog.where.items())
         why = f"among the {backlog.most} newest with {open_} when {self.agent.name} first looked; older ones are history to it"
         self.inbox.found([str(row[backlog.key]) for row in reversed(rows)], why)
+
+    def _turn(self) -> str:
+        """The round that is to be made; empty where none is, or where it was made."""
+        if self.agent.rounds is None:
+            return ""
+        turn = str(int(datetime.now(UTC).timestamp() // self.agent.rounds.every.total_seconds()))
+        return "" if self.inbox.looked(turn) else turn
+
+    def _make_round(self, snapshot: Snapshot) -> None:
+        """Look for what no event tells of. A round that dies is made again: what it noted is noted once."""
+        if (turn := self._turn()) and self.agent.rounds is not None:
+            self.inbox.round(turn, self.agent.rounds.find(snapshot, datetime.now(UTC)), self.agent.rounds)
 
     def _ready(self, snapshot: Snapshot, waiting: list[Occasion]) -> set[str]:
         """The occasions whose subjects are in every table that the agent awaits."""

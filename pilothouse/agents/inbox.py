@@ -11,7 +11,7 @@ lost nor decided twice, and one that cannot be decided yet waits here and holds 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from pilothouse.agents.agent import FOUND, Agent, Request
+from pilothouse.agents.agent import FOUND, Agent, Request, Rounds
 from pilothouse.agents.capsules.capsule import Digest
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.schema import agent_inbox as inbox
@@ -95,6 +95,27 @@ class Inbox:
             known: set[str] = set(connection.scalars(sa.select(inbox.c.subject).where(*heard)))
             fresh = [each for each in subjects if each not in known]
             self._add(connection, [(f"found/{each}", each, {"topic": FOUND, "why": why}, now) for each in fresh])
+        return len(fresh)
+
+    def looked(self, turn: str) -> bool:
+        """Whether the round of that turn was made."""
+        query = sa.select(sa.exists().where(self._mine, inbox.c.occasion == f"round/{turn}"))
+        with self._database.reading() as connection:
+            return bool(connection.scalar(query))
+
+    def round(self, turn: str, keys: Sequence[str], rounds: Rounds) -> int:
+        """Note what a round found, and that it was made. What the agent has heard of lately rests; so does what still waits."""
+        subjects = [f"{self._agent.subject}/{key}" for key in keys]
+        now = datetime.now(UTC)
+        with self._database.begin() as connection:
+            lately = sa.or_(inbox.c.noted_at >= now - rounds.rests, inbox.c.state == "waiting")
+            known: set[str] = set(connection.scalars(sa.select(inbox.c.subject).where(self._mine, inbox.c.subject.in_(subjects), lately)))
+            fresh = [each for each in dict.fromkeys(subjects) if each not in known][: rounds.most]
+            why = f"{rounds.why}; found by a round of {self._agent.name}, which takes up {rounds.most} at most"
+            self._add(connection, [(f"round/{turn}/{each}", each, {"topic": FOUND, "why": why}, now) for each in fresh])
+            mark = {"agent": self._agent.name, "occasion": f"round/{turn}", "subject": self._agent.subject, "happened_at": now}
+            said = {"state": "covered", "said": f"looked, and found {len(fresh)}", "event": {"topic": FOUND}, "settled_at": now}
+            connection.execute(insert(inbox).on_conflict_do_nothing(), {**mark, **said})
         return len(fresh)
 
     def asked(self, keys: Iterable[str], by: str) -> None:

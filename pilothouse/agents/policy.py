@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pilothouse.agents.tools import Calls
 
@@ -21,13 +21,31 @@ if TYPE_CHECKING:
 Facts = Mapping[str, Any]
 
 
+class _Read:
+    """A tree, or the name of one, which is read and proved when it is first asked for: Dagster loads every agent for its declarations."""
+
+    def __get__(self, policy: Any, owner: type | None = None) -> Tree:
+        if policy is None:
+            raise AttributeError("tree")  # dataclasses take it as a field without a default
+        found = policy.__dict__["tree"]
+        if isinstance(found, str):
+            from models.trees import find_tree
+
+            found = policy.__dict__["tree"] = find_tree(found)
+        return cast("Tree", found)
+
+    def __set__(self, policy: Any, tree: Tree | str) -> None:
+        policy.__dict__["tree"] = tree
+
+
 @dataclass(frozen=True)
 class Policy:
-    """Decides by a tree. `gather` brings the facts that it may ask, `tell` says in an agent's words what it decided."""
+    """Decides by a tree, or by the declared one of that name. `gather` brings the facts that it may ask, `tell` says in an agent's words
+    what it decided."""
 
-    tree: Tree
-    gather: Callable[[Request, Calls], Facts]
-    tell: Callable[[Decision, Facts, Request], Mapping[str, Any]]
+    tree: _Read = _Read()
+    gather: Callable[[Request, Calls], Facts]  # type: ignore[misc]  # a tree has no default, as dataclasses find out and mypy does not
+    tell: Callable[[Decision, Facts, Request], Mapping[str, Any]]  # type: ignore[misc]
 
     def definition(self) -> Any:
         """The tree as it is written down."""

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
 from pilothouse.kernel.errors import LakeError, ToolFailed
@@ -88,8 +89,13 @@ class Snapshot:
 
     @classmethod
     def take(cls, lake: Lake, tables: Iterable[str]) -> Snapshot:
-        """These tables as they are now. A table that is not there yet is not in the snapshot."""
-        return cls(lake, {name: lake.table(name).pinned() for name in tables if lake.table(name).exists()})
+        """These tables as they are now, such as `marts/fct_order`, or `quarantine/*` for all of a kind. A table that is not there yet is
+        not in the snapshot."""
+        wanted = list(tables)
+        named = [name for name in wanted if "*" not in name]
+        if patterns := [name for name in wanted if "*" in name]:
+            named += [each.name for each in lake.tables() if any(fnmatchcase(each.name, pattern) for pattern in patterns)]
+        return cls(lake, {name: lake.table(name).pinned() for name in dict.fromkeys(named) if lake.table(name).exists()})
 
     @classmethod
     def of(cls, lake: Lake, versions: Versions) -> Snapshot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from pilothouse.kernel.errors import ConfigError
 
 if TYPE_CHECKING:
     from assets.platform import Platform
+    from pilothouse.agents.figures import Figure
     from pilothouse.hindsight.affected import Again, Touched
 
 _BRIEF = 12  # digits of a digest that people read
@@ -46,15 +48,19 @@ def affected(
         raise ConfigError("name one thing that may have touched decisions", hint="--rows, --check, --model or --merge")
     if rows is not None and bool(keys) == (version is not None):
         raise ConfigError(f"--rows {rows}: which of them?", hint="give their keys, or --version of the commit that brought them")
+    from pilothouse.agents.figures import figures_of
     from pilothouse.hindsight.affected import again as decided_again
 
     with open_platform() as platform:
         found = list(_touched(platform, rows, keys or [], version, check, model, merge))
         remade = list(decided_again(platform.ledger, platform.lake, platform.agents, found)) if again else None
+        known = figures_of(platform.ledger, [each.capsule for each in found])
     if json_output:
         print_json([each.as_json() for each in remade] if remade is not None else [each.as_json() for each in found])
         return
-    print_rows([_again(each) for each in remade] if remade is not None else [_row(each) for each in found])
+    print_rows(
+        [_again(each, known[each.touched.capsule.digest]) for each in remade] if remade is not None else [_row(each) for each in found]
+    )
     changed = (
         f", {sum(bool(each.action != _action(each.touched)) for each in remade)} would be decided otherwise" if remade is not None else ""
     )
@@ -105,8 +111,8 @@ def _row(each: Touched) -> dict[str, Any]:
     }
 
 
-def _again(each: Again) -> dict[str, Any]:
-    told = [f"{name} {then} → {now}" for name, (then, now) in each.changes.items() if name in ("amount_eur", "at_risk_eur", "probability")]
+def _again(each: Again, known: Sequence[Figure]) -> dict[str, Any]:
+    told = [f"{figure.words} {then} → {now}" for figure in known if (change := each.changes.get(figure.name)) for then, now in [change]]
     row = _row(each.touched)
     row.pop("through")
     return {

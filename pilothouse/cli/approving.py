@@ -24,6 +24,7 @@ Which = Annotated[str, typer.Argument(metavar="ID", help="Of a proposal or of it
 Why = Annotated[str, typer.Option("--why", help="The reason; it is kept in the ledger.")]
 _TOKEN = "PILOTHOUSE_TOKEN"  # noqa: S105 - the name of a variable
 _WAIT = 120.0
+_LONG = 60  # letters of a value that a list shows; one proposal shows all of it
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +66,7 @@ def proposals(
             "status": each.status,
             "amount": _money(each),
             "write": f"{each.target}: {each.action}",
-            "change": _change(each),
+            "change": change_of(each),
             "reason": each.reason,
             "decision": each.decision[:12],
             "until": each.expires_at.astimezone(UTC) if each.status == "open" else None,
@@ -230,10 +231,16 @@ def _tell(proposal: Proposal, *, json_output: bool) -> None:
         return
     said = f": {proposal.said}" if proposal.said else ""
     console.print(f"[bold]{proposal.id}[/] is {proposal.status}{escape(said)}", soft_wrap=True)
-    console.print(f"  {escape(f'{proposal.target}: {proposal.action}')}  {escape(_change(proposal))}", soft_wrap=True)
+    console.print(f"  {escape(f'{proposal.target}: {proposal.action}')}  {escape(change_of(proposal))}", soft_wrap=True)
+    from assets.own_records import final
+
+    no_way_back = final(proposal.action, proposal.target)
     further = {
         "approved": f"the executor writes it within seconds: `pilothouse proposals {proposal.id}` tells what came of it",
-        "executed": f'`pilothouse undo {proposal.id} --why "..."` takes it back',
+        "executed": f"it cannot be taken back: {no_way_back}"
+        if no_way_back
+        else f'`pilothouse undo {proposal.id} --why "..."` takes it back',
+        **({"open": f"once written it cannot be taken back: {no_way_back}"} if no_way_back else {}),
     }
     if proposal.status in further:
         console.print(f"  [dim]{escape(further[proposal.status])}[/]", soft_wrap=True)
@@ -250,6 +257,7 @@ def _show(platform: Platform, proposal: Proposal, *, json_output: bool) -> None:
     _tell(proposal, json_output=False)
     lines = [
         ("proposed by", f"{proposal.proposed_by}, in decision {proposal.decision[:12]}, {proposal.created_at:%Y-%m-%d %H:%M} UTC"),
+        *((name, line) for name, value in proposal.action.values.items() if "\n" in str(value) for line in str(value).splitlines()),
         ("amount", f"{_money(proposal)} EUR{', of the enterprise in a box' if proposal.synthetic else ''}"),
         *(("because", reason) for reason in reasons),
         *_approvers(proposal, people, needed),
@@ -274,8 +282,17 @@ def _approvers(proposal: Proposal, people: dict[str, str], needed: int) -> Seque
     return [("approval", told + two), *(("not by", obstacle) for obstacle in people.values() if obstacle)]
 
 
-def _change(proposal: Proposal) -> str:
-    return ", ".join(f"{name}: {before or ''!r} → {after!r}" for name, (before, after) in proposal.change.items())
+def change_of(proposal: Proposal) -> str:
+    """What would be written, in brief. Of a record that is made there is nothing before."""
+    if not proposal.action.identity:
+        return ", ".join(f"{name}: {_brief(after)}" for name, (_, after) in proposal.change.items())
+    return ", ".join(f"{name}: {_brief(before or '')} → {_brief(after)}" for name, (before, after) in proposal.change.items())
+
+
+def _brief(value: Any) -> str:
+    """A value in one short line."""
+    first, _, more = str(value).partition("\n")
+    return repr(value) if not more and len(first) <= _LONG else f"{first[:_LONG]!r}…"
 
 
 def _money(proposal: Proposal) -> str:
@@ -289,10 +306,13 @@ def _remark(remark: Remark) -> dict[str, Any]:
 def _as_json(proposal: Proposal) -> dict[str, Any]:
     import msgspec
 
+    from assets.own_records import final
+
     copied = ("id", "status", "said", "decision", "proposed_by", "target", "reason", "roles", "revision", "synthetic", "expires_at")
     return {
         **{name: getattr(proposal, name) for name in copied},
         "amount": str(proposal.amount) if proposal.amount.is_finite() else None,
         "action": msgspec.to_builtins(proposal.action),
         "change": proposal.change,
+        "final": final(proposal.action, proposal.target) or None,
     }

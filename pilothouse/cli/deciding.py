@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +19,10 @@ from pilothouse.kernel.errors import PilothouseError
 
 if TYPE_CHECKING:
     from assets.platform import Platform
+    from pilothouse.agents.agent import Agent
     from pilothouse.agents.capsules import Capsule
     from pilothouse.agents.deciding import Came
+    from pilothouse.agents.figures import Figure
     from pilothouse.approvals.proposals import Proposal
 
 _REASONS = 3
@@ -64,7 +65,7 @@ def agents(
         print_json({**_described(platform, name), "versions": versions, "occasions": open_})
         return
     console.print(f"[bold]{name}[/]  {escape(agent.description)}", soft_wrap=True)
-    console.print(f"  decides on {agent.subject}, wakes on {', '.join(agent.wakes_on) or 'nothing'}", soft_wrap=True)
+    console.print(f"  decides on {agent.subject}, wakes on {_wakes(agent)}", soft_wrap=True)
     console.print(f"  may use {', '.join(each.name for each in agent.tools)}; proposes to {', '.join(agent.approvers)}\n", soft_wrap=True)
     print_rows(versions, title="versions that decided", right=("decisions",))
     if open_:
@@ -82,12 +83,13 @@ def decide(
     Example: pilothouse decide credit_desk 1000100
     """
     from orchestration.agents import decide as run
+    from pilothouse.agents.figures import figures
 
     with open_platform() as platform:
-        platform.agent(agent)
+        known = figures(platform.agent(agent).definition())
         home = platform.settings.home / "dagster"
     came = run(home, agent, lambda *_: None, asked=keys or (), by=getpass.getuser())
-    rows = [_row(each) for each in came]
+    rows = [_row(each, known) for each in came]
     if json_output:
         print_json(rows)
     else:
@@ -101,6 +103,7 @@ class First:
     decided: Counter[str] = field(default_factory=Counter)
     decision: Capsule | None = None
     proposal: Proposal | None = None
+    figures: tuple[Figure, ...] = ()  # of that decision
     reason: str = ""  # why an agent could not decide
 
     @property
@@ -123,14 +126,14 @@ class First:
         if self.decision is None:
             return
         name, output = self.decision.digest[:12], self.output
-        amount, at_risk = (output.get(each) for each in ("amount_eur", "at_risk_eur"))
-        money = f", {Decimal(amount):,.2f} EUR" if amount is not None else ""
-        risk = f", of which {Decimal(at_risk):,.2f} at risk" if at_risk is not None else ""
+        euros = "".join(f", {told} {each.words}" for each in self.figures if each.unit == "EUR" and (told := each.shown(output)))
         yield ""
-        yield f"[bold]{escape(str(self.decision.manifest['subject']))}[/]: [bold]{escape(str(output.get('action')))}[/]{money}{risk}"
+        yield f"[bold]{escape(str(self.decision.manifest['subject']))}[/]: [bold]{escape(str(output.get('action')))}[/]{escape(euros)}"
         yield from (f"  · {escape(str(reason))}" for reason in output.get("reasons", [])[:_REASONS])
         if self.proposal is not None:
-            change = ", ".join(f"{field} {before or ''!r} → {after!r}" for field, (before, after) in self.proposal.change.items())
+            from pilothouse.cli.approving import change_of
+
+            change = change_of(self.proposal)
             yield f"  proposed to {self.proposal.target}: {escape(change)}"
         others = ", ".join(f"{count} {action}" for action, count in self.decided.most_common())
         yield f"  one of {self.decided.total()} decisions: {others}"
@@ -142,13 +145,14 @@ class First:
 
 
 def first_decision(dagster_home: Path) -> First:
-    """Let every agent decide what there is to decide, and pick what to show; a failure is told and ends nothing else."""
+    """Let the agents decide what events woke them for, and pick what to show; a failure is told and ends nothing else. Those that go on
+    rounds look around by themselves once the daemon runs: nobody waits for them here."""
     from orchestration.agents import decide as run
 
     came: list[Came] = []
     reason = ""
     with open_platform() as platform:
-        names = list(platform.agents)
+        names = [name for name, agent in platform.agents.items() if agent.rounds is None]
     for name in names:
         try:
             came += run(dagster_home, name, lambda *_: None)
@@ -160,21 +164,33 @@ def first_decision(dagster_home: Path) -> First:
 
 def _telling(platform: Platform, came: Sequence[Came], reason: str) -> First:
     """The decision to show: one whose write a single person may approve, and of those the dearest; else the dearest."""
+    from pilothouse.agents.figures import figures_of
+    from pilothouse.agents.figures import weight as weight_of
+
     decided = [each.capsule for each in came if each.capsule is not None] or list(platform.ledger.entries(kind="decision", most=20))
+    known = figures_of(platform.ledger, decided)
     waiting = {proposal.decision: proposal for proposal in platform.proposals.all("open")}
 
     def weight(capsule: Capsule) -> tuple[bool, bool, Decimal]:
         proposal = waiting.get(capsule.digest)
         alone = proposal is not None and platform.proposals.needed(proposal) == 1
-        return proposal is not None, alone, Decimal(str(capsule.body["output"].get("at_risk_eur") or 0))
+        return proposal is not None, alone, weight_of(known[capsule.digest], capsule.body["output"])
 
     best = max(decided, key=weight, default=None)
     return First(
         decided=Counter(str(each.body["output"].get("action")) for each in decided),
         decision=best,
         proposal=None if best is None else waiting.get(best.digest),
+        figures=() if best is None else known[best.digest],
         reason=reason,
     )
+
+
+def _wakes(agent: Agent) -> str:
+    """What wakes an agent, in words."""
+    hours = 0.0 if agent.rounds is None else agent.rounds.every.total_seconds() / 3600
+    rounds = "" if agent.rounds is None else "a round a day" if hours == 24 else f"a round every {hours:g} hour{'' if hours == 1 else 's'}"
+    return ", ".join(filter(None, (*agent.wakes_on, rounds))) or "nothing"
 
 
 def _described(platform: Platform, name: str) -> dict[str, Any]:
@@ -188,7 +204,7 @@ def _in_short(platform: Platform, name: str) -> dict[str, Any]:
     return {
         "agent": name,
         "description": agent.description,
-        "wakes on": ", ".join(agent.wakes_on),
+        "wakes on": _wakes(agent),
         "decided": counts["decided"],
         "waiting": counts["waiting"],
         "undecidable": counts["undecidable"],
@@ -196,15 +212,14 @@ def _in_short(platform: Platform, name: str) -> dict[str, Any]:
     }
 
 
-def _row(came: Came) -> dict[str, Any]:
+def _row(came: Came, known: Sequence[Figure]) -> dict[str, Any]:
+    from pilothouse.agents.figures import first
+
     output = came.output
-    amount = None
-    with suppress(TypeError):
-        amount = f"{Decimal(output['amount_eur']):,.2f}" if output.get("amount_eur") is not None else None
     return {
         "subject": came.occasion.subject,
         "outcome": output.get("action", came.how),
-        "amount": amount,
+        "amount": first(known, "EUR", output) or None,
         "decision": came.capsule.digest[:12] if came.capsule is not None else None,
         "because": next(iter(output.get("reasons", ())), came.said),
     }

@@ -16,6 +16,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pilothouse.agents.capsules.reading import SHOWN
+from pilothouse.agents.figures import figures
 
 if TYPE_CHECKING:
     from pilothouse.agents.capsules import Capsule
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
 
 COLOURS: Final[Mapping[str, str]] = {"release": "green", "prepayment": "yellow", "hold": "red"}
 # What the page tells in words of its own; whatever else an agent's output says stands below as it is.
-_TOLD: Final = {
-    *("action", "amount_eur", "at_risk_eur", "probability", "confidence", "reasons", "otherwise", "path", "terms", "proposal"),
-}
+_TOLD: Final = frozenset({"action", "confidence", "reasons", "otherwise", "path", "terms", "proposal"})
+_ROWS: Final = 20  # of what an output lists
 _LONG: Final = 100  # letters of a value; more of it is in --json
 
 
@@ -38,7 +38,8 @@ def page(opened: Opened, proposal: str = "") -> RenderableType:
         ("The way that was taken", _way(opened.output)),
         ("What would have changed it", _otherwise(opened.output)),
         ("What it proposes", _proposal(opened.output, proposal)),
-        ("What else it says", _others(opened.output)),
+        *((name.replace("_", " ").capitalize(), _listed(rows)) for name, rows in opened.output.items() if _is_table(name, rows)),
+        ("What else it says", _others(opened)),
         ("What it asked", _calls(opened.heard)),
         ("What it read", _versions(opened)),
         ("What became of it", _became(opened.sequels)),
@@ -96,14 +97,9 @@ def _head(opened: Opened) -> RenderableType:
     output, manifest = opened.output, opened.capsule.manifest
     terms = "".join(f", {name.replace('_', ' ')} {said(value)}" for name, value in (output.get("terms") or {}).items())
     grid = Table.grid(padding=(0, 3))
-    figures = [
-        ("amount", f"{money(output['amount_eur'])} EUR" if output.get("amount_eur") is not None else None),
-        ("at risk", f"{money(output['at_risk_eur'])} EUR" if output.get("at_risk_eur") is not None else None),
-        ("probability", chance(output.get("probability")) if output.get("probability") is not None else None),
-        ("confidence", chance(output.get("confidence")) if output.get("confidence") is not None else None),
-    ]
-    for name, value in figures:
-        if value is not None:
+    told = [(each.words, each.shown(output)) for each in figures(opened.definition)]
+    for name, value in (*told, ("confidence", chance(output["confidence"]) if output.get("confidence") is not None else "")):
+        if value:
             grid.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
     cost = opened.capsule.body.get("cost", {})
     spent = f"{cost.get('calls', 0)} calls" + (f", {cost['tokens']:,} tokens for {cost['money']}" if cost.get("tokens") else "")
@@ -163,13 +159,37 @@ def _proposal(output: Mapping[str, Any], status: str) -> RenderableType | None:
     proposed = output.get("proposal")
     if not proposed:
         return None
-    where = f"{proposed['target']}/{proposed['record']} {said(proposed['identity'])}"
-    told = f"{escape(where)}: [bold]{escape(said(proposed['values']))}[/]"
-    return Text.from_markup(f"{told}  [dim]{escape(status)}[/]" if status else told)
+    where = f"{proposed['target']}/{proposed['record']} {said(proposed['identity']) if proposed['identity'] else '(new)'}"
+    if len(proposed["values"]) == 1:
+        told = f"{escape(where)}: [bold]{escape(said(proposed['values']))}[/]"
+        return Text.from_markup(f"{told}  [dim]{escape(status)}[/]" if status else told)
+    grid = Table.grid(padding=(0, 2))
+    for name, value in proposed["values"].items():
+        grid.add_row(f"[dim]{escape(name)}[/]", escape(str(value)))
+    return Group(Text.from_markup(f"{escape(where)}  [dim]{escape(status)}[/]"), grid)
 
 
-def _others(output: Mapping[str, Any]) -> RenderableType | None:
-    rest = {name: value for name, value in output.items() if name not in _TOLD}
+def _is_table(name: str, value: Any) -> bool:
+    return name not in _TOLD and isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) for each in value)
+
+
+def _listed(rows: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """What an output lists, in its order."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    names = sorted(rows[0], key=lambda name: (not name.endswith("_id"), name))  # what it is about comes first
+    for name in names:
+        value = rows[0][name]
+        number = isinstance(value, int | float) or name.endswith("_eur")
+        table.add_column(name.replace("_eur", " EUR").replace("_", " "), justify="right" if number else "left")
+    for row in rows[:_ROWS]:
+        table.add_row(*(escape(money(row.get(name)) if name.endswith("_eur") else said(row.get(name))) for name in names))
+    left = len(rows) - _ROWS
+    return Group(table, Text(f"and {left} more (--json)", style="dim")) if left > 0 else table
+
+
+def _others(opened: Opened) -> RenderableType | None:
+    told = {*_TOLD, *(each.name for each in figures(opened.definition))}
+    rest = {name: value for name, value in opened.output.items() if name not in told and not _is_table(name, value) and value != []}
     if not rest:
         return None
     grid = Table.grid(padding=(0, 2))

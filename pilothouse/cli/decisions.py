@@ -20,6 +20,7 @@ from pilothouse.kernel.errors import AgentError, ConfigError, PilothouseError
 if TYPE_CHECKING:
     from assets.platform import Platform
     from pilothouse.agents.capsules import Capsule, Kept
+    from pilothouse.agents.figures import Figure
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A decision's id, or the beginning of it.")]
 FromBundle = Annotated[Path | None, typer.Option("--bundle", "-b", help="Read this file that `pilothouse export` wrote, not the ledger.")]
@@ -46,16 +47,19 @@ def decisions(
 
     Example: pilothouse decisions --agent credit_desk --action hold --since 2026-06-01
     """
+    from pilothouse.agents.figures import figures_of
+
     moment = since.replace(tzinfo=UTC) if since else None
     with open_platform() as platform:
         entries = kept(platform, bundle)
         found = [*entries.entries(kind="decision", agent=agent, action=action, since=moment, subject=subject, most=limit)]
         statuses = {} if bundle else _statuses(platform, found)
-    rows = [_listed(each, statuses.get(each.digest, "")) for each in found]
+        known = figures_of(entries, found)
+    rows = [_listed(each, statuses.get(each.digest, ""), known[each.digest]) for each in found]
     if json_output:
         print_json(rows)
         return
-    print_rows([_in_short(row) for row in rows], right=("amount", "late"))
+    print_rows([_in_short(row, known[row["id"]]) for row in rows], right=("amount", "chance"))
     if rows:
         console.print(f"[dim]`pilothouse show {rows[0]['id'][:12]}` reads one, `pilothouse why {rows[0]['id'][:12]}` explains it[/]")
 
@@ -270,7 +274,7 @@ def _statuses(platform: Platform, found: Sequence[Capsule]) -> dict[str, str]:
     return {str(each.decision): each.status for each in platform.proposals.of([capsule.digest for capsule in found])}
 
 
-def _listed(capsule: Capsule, status: str) -> dict[str, Any]:
+def _listed(capsule: Capsule, status: str, known: Sequence[Figure]) -> dict[str, Any]:
     output = capsule.body.get("output") or {}
     return {
         "id": capsule.digest,
@@ -278,24 +282,23 @@ def _listed(capsule: Capsule, status: str) -> dict[str, Any]:
         "agent": capsule.manifest["agent"],
         "subject": capsule.manifest["subject"],
         "action": output.get("action"),
-        "amount_eur": output.get("amount_eur"),
-        "probability": output.get("probability"),
+        **{each.name: each.of(output) for each in known},
         "reason": next(iter(output.get("reasons") or []), None),
         "proposal": status or None,
         "synthetic": capsule.manifest["synthetic"],
     }
 
 
-def _in_short(row: Mapping[str, Any]) -> dict[str, Any]:
-    from pilothouse.cli.decision_page import chance, money
+def _in_short(row: Mapping[str, Any], known: Sequence[Figure]) -> dict[str, Any]:
+    from pilothouse.agents.figures import first
 
     return {
         "id": row["id"][:12],
         "at": datetime.fromisoformat(row["at"]).strftime("%Y-%m-%d %H:%M:%S"),
         "subject": row["subject"],
         "action": row["action"],
-        "amount": money(row["amount_eur"]),
-        "late": chance(row["probability"]),
+        "amount": first(known, "EUR", row) or None,
+        "chance": first(known, "share", row) or None,
         "first reason": row["reason"],
         "proposal": row["proposal"],
     }

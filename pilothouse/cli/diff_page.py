@@ -97,7 +97,7 @@ def _shown(name: str, value: Any) -> str:
         return coloured(str(value))
     if name.endswith("_eur"):
         return money(value)
-    if name in {"probability", "confidence"}:
+    if name in {"probability", "chance", "confidence"}:
         return chance(value)
     if name == "otherwise":
         return otherwise(value)

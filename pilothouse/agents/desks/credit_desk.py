@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, Field
 
-from models.trees import find_tree
 from pilothouse.agents.agent import Agent, Backlog, Request
 from pilothouse.agents.brains.language import Wording
+from pilothouse.agents.figures import figure
 from pilothouse.agents.policy import Facts, Policy, confidence
 from pilothouse.agents.proposed import Proposed
 from pilothouse.agents.tools import Calls
@@ -36,9 +36,14 @@ class CreditDecision(BaseModel):
     """What the desk decided, and why."""
 
     action: Action
-    amount_eur: Decimal | None = Field(description="net value of the order")
-    at_risk_eur: Decimal | None = Field(description="of that, what is likely paid late or never")
-    probability: float | None = Field(description="that it is paid more than 30 days late; nothing where no model is in force")
+    amount_eur: Decimal | None = Field(description="net value of the order", json_schema_extra=figure(1, "amount", "EUR"))
+    at_risk_eur: Decimal | None = Field(
+        description="of that, what is likely paid late or never", json_schema_extra=figure(2, "at risk", "EUR", weighs=True)
+    )
+    probability: float | None = Field(
+        description="that it is paid more than 30 days late; nothing where no model is in force",
+        json_schema_extra=figure(3, "probability", "share"),
+    )
     reasons: list[str] = Field(min_length=1, description="in plain words, the weightiest first")
     confidence: float = Field(ge=0, le=1)
     otherwise: dict[str, Any] | None = Field(description="the nearest other decision, and what would have to change for it")
@@ -170,7 +175,7 @@ CREDIT_DESK: Final = Agent(
     tools=(ORDER, FEATURES_OF_ORDER, RISK_OF_ORDER, GROUP, OPEN_CASES, OWNERS),
     permissions=frozenset({"orders", "risk", "firms", "cases"}),
     output=CreditDecision,
-    brain=Policy(find_tree("credit_release"), _gather, _tell),
+    brain=Policy("credit_release", _gather, _tell),
     tables=("marts/fct_order", "marts/fct_case", "marts/fct_ownership", FEATURES, "graph/firm_measures", RISK),
     wakes_on=("order.created",),
     awaits={"marts/fct_order": "order_id", FEATURES: "order_id"},

@@ -14,6 +14,7 @@ cases:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class _Strict(BaseModel):
 class _Case(_Strict):
     name: str
     because: str = ""
+    subject: str = ""  # another than the first, where an agent decides on several kinds
     tools: dict[str, Any] = Field(default_factory=dict)
     wanted: list[str] = Field(min_length=1)
 
@@ -60,9 +62,10 @@ def shipped_cases(file: Path) -> list[Case]:
     return [
         Case(
             name=case.name,
-            request=request,
+            request=replace(request, subject=case.subject) if case.subject else request,
             answers=tuple(
-                Answer(tool=tool, arguments=None, answer=_over(usual, case.tools.get(tool, {}))) for tool, usual in said.tools.items()
+                Answer(tool=tool, arguments=None, answer=_over(usual, case.tools[tool]) if tool in case.tools else usual)
+                for tool, usual in said.tools.items()
             ),
             wanted=frozenset(case.wanted),
             because=case.because,
@@ -75,4 +78,4 @@ def _over(usual: Any, special: Any) -> Any:
     """A case's own answer over the usual one: objects by key, all else as a whole."""
     if isinstance(usual, Mapping) and isinstance(special, Mapping):
         return {**usual, **special}
-    return special or usual
+    return special

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from pilothouse.agents import inbox
-from pilothouse.agents.agent import Agent, Backlog, Request
+from pilothouse.agents.agent import Agent, Backlog, Request, Rounds
 from pilothouse.agents.budget import Cost
 from pilothouse.agents.capsules import Ledger, Signer
 from pilothouse.agents.deciding import Came, Deciding
@@ -303,6 +303,45 @@ def test_an_agent_that_looks_for_the_first_time_decides_what_is_open_and_recent(
     happened(database, "1")
     assert told(list(deciding(agent).decide())) == {"1": "decided"}
     assert sorted(decisions(ledger)) == ["s4/sales_order/1", "s4/sales_order/2", "s4/sales_order/3"]
+
+
+@dataclass
+class Finding:
+    """What a round finds, in its order."""
+
+    keys: list[str]
+
+    def __call__(self, snapshot: Snapshot, now: datetime) -> list[str]:
+        assert snapshot.tables == (ORDERS,)
+        return self.keys
+
+
+def test_a_round_finds_what_no_event_tells_of_and_is_made_once_in_its_time(deciding: Make, database: Database) -> None:
+    finding = Finding(["2", "1"])
+    agent = replace(AGENT, rounds=Rounds(find=finding, why="it is old", every=timedelta(days=400)))
+    assert deciding(agent).state() is not None
+    came = list(deciding(agent).decide())
+    assert told(came) == {"1": "decided", "2": "decided"}
+    assert came[0].occasion.event["topic"] == "subject.found"
+    assert came[0].occasion.event["why"].startswith("it is old; found by a round of desk")
+    finding.keys = ["1", "2", "3"]
+    assert deciding(agent).state() is None
+    assert list(deciding(agent).decide()) == []
+
+
+def test_what_a_round_has_decided_rests_and_the_weightiest_come_first(deciding: Make, database: Database, lake: Lake) -> None:
+    publish(lake, *((str(number), "5.00", True) for number in range(1, 6)))
+    rounds = Rounds(find=Finding(["5", "3", "1", "3"]), why="it is old", every=timedelta(milliseconds=1), most=2)
+    assert set(told(list(deciding(replace(AGENT, rounds=rounds)).decide()))) == {"5", "3"}
+    assert set(told(list(deciding(replace(AGENT, rounds=rounds)).decide()))) == {"1"}
+    assert list(deciding(replace(AGENT, rounds=rounds)).decide()) == []
+    tireless = replace(AGENT, rounds=replace(rounds, rests=timedelta(0)))
+    assert set(told(list(deciding(tireless).decide()))) == {"5", "3"}
+
+
+def test_a_round_waits_until_there_are_tables_to_look_at(deciding: Make, database: Database, tmp_path: Path) -> None:
+    agent = replace(AGENT, rounds=Rounds(find=lambda *_: [], why="it is old"))
+    assert deciding(agent, lake=Lake(str(tmp_path / "empty"))).state() is None
 
 
 def test_what_it_has_found_and_what_is_long_ago_is_not_decided_again(deciding: Make, database: Database, lake: Lake) -> None:

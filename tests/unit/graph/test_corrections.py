@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graph.resolution.corrections import Corrections, pairs
+from graph.resolution.corrections import Corrections, Overtaken, pairs
 from pilothouse.kernel.errors import DataRejected
 from pilothouse.kernel.lake import Lake
 
@@ -46,3 +46,24 @@ def test_a_contradiction_is_refused_and_nothing_is_noted(corrections: Correction
     with pytest.raises(DataRejected, match="a and c were said to be different"):
         corrections.say("a", "c", "different", by="bo")
     assert len(corrections.holding()) == 2
+
+
+def test_what_was_withdrawn_holds_no_longer(corrections: Corrections) -> None:
+    corrections.say("s4:1", "s4:2", "same", by="ada")
+    corrections.say("s4:2", "s4:1", "withdrawn", by="ada")
+    assert corrections.holding() == []
+    newest = corrections.newest("s4:1", "s4:2")
+    assert newest is not None
+    assert newest.verdict == "withdrawn"
+    corrections.say("s4:1", "s4:2", "different", by="ada")  # which would contradict what was withdrawn
+
+
+def test_who_knows_an_older_word_about_a_pair_does_not_cover_a_newer_one(corrections: Corrections) -> None:
+    first = corrections.say_after(None, "s4:1", "s4:2", "same", by="ada")
+    corrections.say("s4:3", "s4:4", "same", by="bo")  # another pair is another matter
+    second = corrections.say_after(first.said_at, "s4:1", "s4:2", "different", by="ada")
+    for known in (None, first.said_at):
+        with pytest.raises(Overtaken):
+            corrections.say_after(known, "s4:1", "s4:2", "same", by="cy")
+    assert [each.verdict for each in corrections.holding()] == ["different", "same"]
+    assert corrections.newest("s4:1", "s4:2") == second

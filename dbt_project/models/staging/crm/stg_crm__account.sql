@@ -3,6 +3,7 @@ select
     Name as name,
     Type as account_type,
     ParentId as parent_id,
+    OwnerId as owner_id,
     BillingStreet as street,
     BillingPostalCode as postal_code,
     BillingCity as city,

@@ -1,0 +1,240 @@
+"""From a steward's decision to a word about two records, or to released rows, and back where there is a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from pydantic import SecretStr
+
+from assets.loading import Loader
+from assets.own_records import HELD, OWN, PAIR, final
+from assets.platform import Platform
+from connectors.connector import Connector
+from connectors.target import Action, decode_plan, encode
+from graph.resolution.corrections import Corrections
+from pilothouse.agents.agent import Request
+from pilothouse.agents.capsules import Draft
+from pilothouse.agents.desks.data_steward import DATA_STEWARD
+from pilothouse.agents.running import run
+from pilothouse.agents.snapshot import Snapshot
+from pilothouse.agents.toolset.stewardship import PARTIES, held
+from pilothouse.approvals.principals import Principal
+from pilothouse.approvals.proposals import Proposal
+from pilothouse.approvals.proposing import proposing
+from pilothouse.kernel.database import Database
+from pilothouse.kernel.errors import AccessDenied, Conflict, TargetError
+from pilothouse.kernel.lake.current import current
+from pilothouse.kernel.settings import DatabaseSettings, Settings, SourceSettings
+from pilothouse.kernel.streams import Batch, Stream, Watermark
+
+LEFT, RIGHT = "crm:A", "s4:1"
+RULE = "product has a base unit"
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+ADA, STEWARD = Principal("ada", "credit_manager"), Principal("sue", "data_steward")
+_NUMBER = pa.decimal128(13, 3)
+PRODUCT = pa.schema(
+    [
+        *((name, pa.string()) for name in ("Product", "BaseUnit", "ProductType")),
+        *((name, _NUMBER) for name in ("GrossWeight", "NetWeight")),
+        ("LastChangeDateTime", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+class Products(Connector):
+    """Products as SAP would bring them."""
+
+    name = "s4"
+
+    def __init__(self, *rows: tuple[str, str | None]) -> None:
+        given = {"ProductType": "FERT", "GrossWeight": 2, "NetWeight": 1, "LastChangeDateTime": NOON}
+        self._rows = [{"Product": product, "BaseUnit": unit, **given} for product, unit in rows]
+
+    def check(self) -> None: ...
+
+    def streams(self) -> Sequence[Stream]:
+        return []
+
+    def schema(self, stream: Stream) -> pa.Schema:
+        return PRODUCT
+
+    def read(self, stream: Stream, since: Watermark | None) -> Iterator[Batch]:
+        rows = pl.DataFrame(self._rows, schema=pl.Schema(PRODUCT)).to_arrow().cast(PRODUCT)
+        yield Batch(rows=rows.to_reader(), watermark=Watermark({"at": NOON.isoformat()}), synthetic=True)
+
+    def keys(self, stream: Stream) -> Iterator[pa.Table]:
+        yield pa.table({"Product": [row["Product"] for row in self._rows]})
+
+
+@pytest.fixture
+def platform(database: Database, tmp_path: Path) -> Iterator[Platform]:
+    sources = {"s4": SourceSettings(connector="sap", url="http://127.0.0.1")}
+    made = Platform(Settings(home=tmp_path, database=DatabaseSettings(url=SecretStr(database.url)), sources=sources))
+    parties = pl.DataFrame({"source": ["crm", "s4"], "record_id": ["A", "1"]})
+    made.lake.table(PARTIES).replace(parties.to_arrow().to_reader(), key=("source", "record_id"))
+    yield made
+    made.close()
+
+
+def pair(verdict: str, seen: str | None = "") -> dict[str, Any]:
+    known = {} if seen is None else {"seen": {"verdict": seen}}
+    return {"record": PAIR, "identity": {"left": LEFT, "right": RIGHT}, "values": {"verdict": verdict}, **known}
+
+
+def propose(platform: Platform, written: dict[str, Any]) -> Proposal:
+    """A decision of the steward that proposes this."""
+    output = {"action": "split", "reasons": ["so"], "proposal": {"target": OWN, "amount": "0", "reason": "so", **written}}
+    draft = Draft(
+        kind="decision",
+        subject="pilothouse/data/doubt",
+        at=NOON,
+        body={"output": output},
+        blobs={"agent": DATA_STEWARD.definition_bytes()},
+        agent=DATA_STEWARD.name,
+        agent_version=DATA_STEWARD.version(),
+        synthetic=True,
+    )
+    with platform.database.begin() as connection:
+        (capsule,) = platform.ledger.append_within(connection, [draft])
+        (made,) = proposing(platform.proposals)(connection, capsule, DATA_STEWARD)
+        return made
+
+
+def said(platform: Platform) -> list[str]:
+    return [each.verdict for each in Corrections(platform.lake).holding()]
+
+
+def test_a_split_is_approved_said_once_and_taken_back(platform: Platform) -> None:
+    made = propose(platform, pair("different"))
+    with pytest.raises(AccessDenied):
+        platform.proposals.approve(made.id, ADA)
+    platform.proposals.approve(made.id, STEWARD)
+    done = platform.executor.execute(made.id)
+    assert (done.status, done.change, said(platform)) == ("executed", {"verdict": ["", "different"]}, ["different"])
+    assert platform.executor.execute(made.id).status == "executed"
+    assert platform.executor.undo(made.id, STEWARD, "they are one after all").status == "undone"
+    assert said(platform) == []
+    assert Corrections(platform.lake)._table.rows() == 2  # one word and its withdrawal; the past stays readable
+    assert list(platform.ledger.verify()) == []
+
+
+def test_a_split_of_what_was_confirmed_comes_back_to_the_confirmation(platform: Platform) -> None:
+    Corrections(platform.lake).say(LEFT, RIGHT, "same", by="ada")
+    made = propose(platform, pair("different", seen="same"))
+    platform.proposals.approve(made.id, STEWARD)
+    platform.executor.execute(made.id)
+    assert said(platform) == ["different"]
+    platform.executor.undo(made.id, STEWARD, "wrong")
+    assert said(platform) == ["same"]
+
+
+def test_a_word_that_somebody_said_meanwhile_is_not_covered(platform: Platform) -> None:
+    made = propose(platform, pair("different"))
+    platform.proposals.approve(made.id, STEWARD)
+    Corrections(platform.lake).say(LEFT, RIGHT, "same", by="ada")
+    with pytest.raises(Conflict, match="was '', ours 'different', now 'same'"):
+        platform.executor.execute(made.id)
+    assert (platform.proposals.get(made.id).status, said(platform)) == ("conflict", ["same"])
+
+
+def test_an_undo_shows_a_conflict_where_somebody_has_spoken_since(platform: Platform) -> None:
+    made = propose(platform, pair("different"))
+    platform.proposals.approve(made.id, STEWARD)
+    platform.executor.execute(made.id)
+    Corrections(platform.lake).say(LEFT, RIGHT, "same", by="ada")
+    with pytest.raises(Conflict, match="now 'same'"):
+        platform.executor.undo(made.id, STEWARD, "wrong")
+    assert (platform.proposals.get(made.id).status, said(platform)) == ("executed", ["same"])
+
+
+def test_a_plan_that_was_executed_before_a_crash_is_found_done(platform: Platform) -> None:
+    action = Action(key="k", record=PAIR, identity={"left": LEFT, "right": RIGHT}, values={"verdict": "same"})
+    with platform.target(OWN) as target:
+        plan = decode_plan(encode(target.plan(action)))
+        assert target.execute(plan).found is False
+        again = target.execute(plan)
+        assert (again.found, Corrections(platform.lake)._table.rows()) == (True, 1)
+        receipt = target.undo(again)
+        assert (receipt.found, target.undo(again).found) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("record", "identity", "values", "told"),
+    [
+        (PAIR, {"left": LEFT, "right": "s4:9"}, {"verdict": "same"}, "there is no firm_pair"),
+        (PAIR, {"left": LEFT}, {"verdict": "same"}, "is named by left, right"),
+        (PAIR, {"left": LEFT, "right": RIGHT}, {"colour": "red"}, "has no field"),
+        (HELD, {"source": "s4", "stream": "product", "rule": "x", "until": "yesterday"}, {"status": "released"}, "there is no held_rows"),
+        ("sales_order", {"SalesOrder": "1"}, {"x": "y"}, "there is no record 'sales_order'"),
+        (PAIR, {}, {"verdict": "same"}, "records are only changed here"),
+    ],
+)
+def test_what_is_not_ours_to_write_is_refused(platform: Platform, record: str, identity: Any, values: Any, told: str) -> None:
+    with platform.target(OWN) as target, pytest.raises(TargetError, match=told):
+        target.execute(target.plan(Action(key="k", record=record, identity=identity, values=values)))
+
+
+def test_nothing_but_same_or_different_is_said(platform: Platform) -> None:
+    action = Action(key="k", record=PAIR, identity={"left": LEFT, "right": RIGHT}, values={"verdict": "maybe"})
+    with platform.target(OWN) as target, pytest.raises(TargetError, match="'maybe' is nothing to say"):
+        target.execute(target.plan(action))
+
+
+# -- held rows ---------------------------------------------------------------------------------------------------------
+
+
+def sync(platform: Platform, *rows: tuple[str, str | None]) -> None:
+    source = platform.source("s4")
+    Loader(platform.lake, Products(*rows), source.stream("product"), source.rules("product")).run()
+
+
+def products(platform: Platform) -> set[str]:
+    return set(current(platform.lake.raw("s4", "product").scan()).collect()["Product"])
+
+
+def test_a_release_that_cannot_be_taken_back_says_so_and_is_of_what_was_seen(platform: Platform) -> None:
+    sync(platform, ("P1", "KG"), *((f"Q{number}", None) for number in range(3)))
+    assert products(platform) == {"P1"}
+    snapshot = Snapshot.take(platform.lake, DATA_STEWARD.tables)
+    made = run(DATA_STEWARD, Request(subject=f"pilothouse/data/{held('s4', 'product', RULE)}", at=NOON, event={}), snapshot)
+    snapshot.close()
+    until = DATA_STEWARD.output.model_validate_json(made.output)
+    assert until.model_dump()["action"] == "mend"  # it lacks what only SAP can say; somebody else might see it otherwise
+    seen = max(platform.lake.quarantine("s4", "product").scan().collect()["rejected_at"]).isoformat()
+    identity = {"source": "s4", "stream": "product", "rule": RULE, "until": seen}
+    proposal = propose(platform, {"record": HELD, "identity": identity, "values": {"status": "released"}, "seen": {"status": "open"}})
+    assert "only appended to" in final(proposal.action, proposal.target)
+    sync(platform, ("P1", "KG"), *((f"Q{number}", None) for number in range(4)))  # one more is held, of which nobody has decided
+    platform.proposals.approve(proposal.id, STEWARD)
+    assert platform.executor.execute(proposal.id).status == "executed"
+    assert products(platform) == {"P1", "Q0", "Q1", "Q2"}
+    with pytest.raises(TargetError, match="cannot be taken back") as told:
+        platform.executor.undo(proposal.id, STEWARD, "wrong")
+    assert "correct them in their source" in told.value.hint
+    assert (platform.proposals.get(proposal.id).status, products(platform)) == ("executed", {"P1", "Q0", "Q1", "Q2"})
+    with platform.target(OWN) as target:
+        assert proposal.plan is None
+        kept = platform.proposals.get(proposal.id).plan
+        assert kept is not None
+        assert target.execute(decode_plan(kept)).found
+
+
+def test_a_decision_of_the_steward_becomes_a_proposal_to_pilothouse_itself(platform: Platform) -> None:
+    sync(platform, ("P1", "KG"), ("P2", "KG"))
+    from pilothouse.agents.trials.case import decided_on
+    from tests.unit.agents.test_data_steward import CASES
+
+    made = decided_on(DATA_STEWARD, CASES["taken as one although their tax numbers differ"])
+    with platform.database.begin() as connection:
+        (capsule,) = platform.ledger.append_within(connection, [made.draft()])
+        (proposal,) = proposing(platform.proposals)(connection, capsule, DATA_STEWARD)
+    assert (proposal.target, proposal.roles, proposal.amount) == (OWN, ("data_steward",), Decimal(0))
+    assert platform.proposals.needed(proposal) == 1
+    assert final(proposal.action, proposal.target) == ""
