@@ -91,7 +91,10 @@ def altered(**values: Any) -> list[str]:
     [
         ({"action": "release"}, "release proposes"),
         ({"action": "prepayment"}, "prepayment proposes"),
-        ({"proposal": {"target": "crm", "record": "account", "values": {"DeliveryBlockReason": "01"}}}, "which it was not asked about"),
+        (
+            {"proposal": {"target": "crm", "record": "account", "identity": {}, "values": {"DeliveryBlockReason": "01"}}},
+            "which it was not asked about",
+        ),
         ({"amount_eur": "1.00"}, "amount_eur is 1.00, and order says 4200.00"),
         ({"synthetic": False}, "rests on synthetic rows and does not say so"),
         ({"reasons": [" "]}, "gives no reason"),
