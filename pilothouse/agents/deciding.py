@@ -37,7 +37,7 @@ How = Literal["decided", "waiting", "failed", "undecidable"]
 _ATTEMPTS: Final = 3
 _AT_ONCE: Final = 500
 TOGETHER: Final = 50  # decisions that share a commit, at most
-_HELD_BACK: Final = 0.5  # seconds that one may wait for the others
+HELD_BACK: Final = 0.5  # seconds that one may wait for the others
 _RECENT: Final = timedelta(days=1)  # what happened earlier is history to an agent that looks for the first time
 
 
@@ -181,7 +181,7 @@ class Deciding:
             one = self._one(occasion, snapshot)
             if isinstance(one, _Made):
                 made.append(one)
-            if isinstance(one, Came) or len(made) >= TOGETHER or time.monotonic() - since > _HELD_BACK:
+            if isinstance(one, Came) or len(made) >= TOGETHER or time.monotonic() - since > HELD_BACK:
                 yield from self._keep(made, snapshot)
                 made, since = [], time.monotonic()
             if isinstance(one, Came):
