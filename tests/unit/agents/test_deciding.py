@@ -26,7 +26,7 @@ from pilothouse.agents.budget import Cost
 from pilothouse.agents.capsules import Capsule, Ledger, Signer
 from pilothouse.agents.deciding import Came, Deciding
 from pilothouse.agents.registry import Registry
-from pilothouse.agents.running import replay
+from pilothouse.agents.running import replay, run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.tools import Calls
 from pilothouse.approvals.policy import Policy
@@ -357,7 +357,7 @@ def test_what_it_has_found_and_what_is_long_ago_is_not_decided_again(deciding: M
     assert told(list(deciding(agent).decide())) == {"2": "decided"}
 
 
-def test_versions_that_ran_are_kept_and_can_run_again(deciding: Make, database: Database, ledger: Ledger) -> None:
+def test_versions_that_ran_are_kept_and_can_run_again(deciding: Make, database: Database, ledger: Ledger, lake: Lake) -> None:
     stricter = replace(AGENT, brain=Holding(50))
     happened(database, "2")
     list(deciding().decide())
@@ -368,6 +368,9 @@ def test_versions_that_ran_are_kept_and_can_run_again(deciding: Make, database: 
     assert {each.version: each.decisions for each in known} == {AGENT.version(): 1, stricter.version(): 1}
     then = Registry(database).as_it_was(stricter, AGENT.version()[:12])
     assert then.version() == AGENT.version()
+    snapshot = Snapshot.take(lake, [ORDERS])
+    assert json.loads(run(then, came.occasion.request(datetime.now(UTC)), snapshot).output)["action"] == "release"
+    snapshot.close()
     old = next(capsule for capsule in ledger.entries(kind="decision") if capsule.manifest["agent_version"] == AGENT.version())
     assert replay(ledger, old, stricter).identical
 
