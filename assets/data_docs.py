@@ -27,6 +27,7 @@ def data_docs_asset(raw: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
         deps=list(raw),
         group_name="quality",
         kinds={"greatexpectations"},
+        owners=["team:data-engineering"],
         description="Every rule over every raw table as a whole, as Great Expectations' results and Data Docs.",
     )
     def data_docs(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class

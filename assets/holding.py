@@ -52,6 +52,18 @@ class Holding:
         self._held.update(fresh["id"])
         return fresh.height
 
+    def prune(self, before: datetime) -> int:
+        """Let go of rejections that are older than a moment, released or not; returns how many records went."""
+        last = self.table.last_commit()
+        if last is None:
+            return 0
+        history = self.table.scan()
+        staying = quarantine.staying(history, since=before)
+        gone = self.table.rows() - int(staying.select(pl.len()).collect().item())
+        if gone:
+            self.table.prune(staying, last)
+        return gone
+
     def append(self, records: pa.Table, *, batch_id: str, at: datetime) -> None:
         """Append records (rejections or releases) as one commit."""
         last = self.table.last_commit()

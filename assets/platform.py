@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from pilothouse.agents.agent import Agent
     from pilothouse.agents.brains.gateway import Gateway
     from pilothouse.agents.brains.records import Records
-    from pilothouse.agents.capsules import Ledger
+    from pilothouse.agents.capsules import Ledger, Signer
     from pilothouse.agents.deciding import Deciding
     from pilothouse.agents.trials.case import Case
     from pilothouse.agents.trials.judging import Judge
     from pilothouse.agents.trials.standing import Standings
     from pilothouse.approvals.executor import Executor
+    from pilothouse.approvals.policy import Policy
     from pilothouse.approvals.principals import Principals
     from pilothouse.approvals.proposals import Proposals
     from pilothouse.hindsight.affected import Affected
@@ -325,9 +326,15 @@ class Platform:
     @cached_property
     def ledger(self) -> Ledger:
         """What was decided, and what became of it."""
-        from pilothouse.agents.capsules import Ledger, Signer
+        from pilothouse.agents.capsules import Ledger
 
-        return Ledger(self.database, Signer.open(self.settings.home / "keys" / "capsules.pem"))
+        return Ledger(self.database, self._signer)
+
+    @cached_property
+    def _signer(self) -> Signer:
+        from pilothouse.agents.capsules import Signer
+
+        return Signer.open(self.settings.home / "keys" / "capsules.pem")
 
     @cached_property
     def principals(self) -> Principals:
@@ -335,23 +342,28 @@ class Platform:
         from pilothouse.approvals.principals import ADMIN, Principals
 
         # Where nobody is declared, one administrator stands for whoever owns this machine; `pilothouse up` keeps their token.
-        return Principals(self.database, self.settings.principals or {ADMIN: PrincipalSettings(role=ADMIN)})
+        return Principals(self.database, self.settings.principals or {ADMIN: PrincipalSettings(role=ADMIN)}, self._signer)
 
     @cached_property
     def proposals(self) -> Proposals:
         """What agents would write, and what people said of it."""
-        from pilothouse.approvals.policy import Policy
         from pilothouse.approvals.proposals import Proposals
 
-        given = self.settings.approvals
-        return Proposals(self.database, self.ledger, Policy(four_eyes_above=given.four_eyes_above), given.expires)
+        return Proposals(self.database, self.ledger, self._policy, self.settings.approvals.expires)
+
+    @property
+    def _policy(self) -> Policy:
+        from pilothouse.approvals.policy import Policy
+
+        return Policy(four_eyes_above=self.settings.approvals.four_eyes_above)
 
     @cached_property
     def executor(self) -> Executor:
         """The one place that writes into source systems."""
         from pilothouse.approvals.executor import Executor
+        from pilothouse.approvals.proof import Proof
 
-        return Executor(self.database, self.proposals, lambda name: self.source(name).write())
+        return Executor(self.database, self.proposals, Proof(self.ledger, self._policy), lambda name: self.source(name).write())
 
     @cached_property
     def money(self) -> Money:

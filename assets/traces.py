@@ -3,6 +3,8 @@
 No `from __future__ import annotations` here: Dagster reads the annotation of `context` itself, not its text.
 """
 
+from datetime import UTC, datetime
+
 import dagster as dg
 
 from assets.agents import GROUP, agent_key
@@ -27,6 +29,7 @@ def traces_asset(agents: list[str]) -> dg.AssetsDefinition:
     def traces(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
         with translated_errors(context), platform.recording(context):
             made = platform.platform.records.write()
-        return dg.MaterializeResult(metadata={"traces": made.traces, "prompts": made.prompts})
+            pruned = platform.platform.records.prune(datetime.now(UTC) - platform.platform.settings.retention.traces)
+        return dg.MaterializeResult(metadata={"traces": made.traces, "prompts": made.prompts, "pruned_traces": pruned})
 
     return traces

@@ -1,10 +1,11 @@
 """How good the models are: against the truth that the company's generator keeps, and against who repeats the past.
 
-Two ceilings stand beside the risk model. The truth's own probability is what nobody can rank better than. But some of what is planted
-shows for the first time in the very weeks that are held out (sudden bursts of orders, the slump of an industry, groups in distress), and
-who trains before cannot have learned its weight. So the bar is against the best that could be learned by then: a logistic regression on
-the planted signals themselves, without their noise, from the same orders. Both AUCs are expected ones, by the true probabilities of
-the orders held out: a drawn outcome would add its own chance to the difference.
+Three ceilings stand beside the risk model. The truth's own probability is drawn from what no source shows: a firm's habit, its trouble,
+how an order was meant. So nobody reaches it. What can be reached is what an ideal observer says (`bench/observer.py`), who knows the
+company's equations and sees what the sources show before the order's day; the bar is against it. The third one is what could be learned
+from earlier orders by somebody who saw the planted signals themselves, without noise: some of them begin in the very weeks that are
+held out. All AUCs are expected ones, by the true probabilities of the orders held out: a drawn outcome would add its own chance to
+the difference. The interval comes from drawing firms.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import polars as pl
 
 from bench import tables
 from bench.figure import Figure, figure
+from bench.observer import Observer
 from models.declared.cash_in import CASH_IN
 from models.declared.late_payment_risk import LATE_PAYMENT_RISK as RISK
 from models.model import Fitted
@@ -34,6 +36,7 @@ from pilothouse.tables.building import Builder
 from pilothouse.tables.project import FOLDER, Project
 
 SINGLE_SCORES = 2_000
+DRAWS = 400
 
 
 def figures(scale: float = 1.0) -> list[Figure]:
@@ -55,18 +58,25 @@ def risk(lake: Lake, truth: Truth) -> list[Figure]:
     seconds = time.perf_counter() - began
     parts = divided(RISK, labelled(RISK, read))
     true, learnable = ceilings(parts, truth)
-    ours = expected_auc(true, RISK.kind.score(RISK, {RISK.features.table: parts.hold_out}, fitted.card)["score"].to_numpy())
+    scores = RISK.kind.score(RISK, {RISK.features.table: parts.hold_out}, fitted.card)["score"].to_numpy()
+    ours = expected_auc(true, scores)
+    ideal = Observer(lake, truth, last_day()).chances(parts.hold_out["order_id"].to_list())
+    low, high = between(true, ideal, scores, parts.hold_out["firm_id"])
     best = expected_auc(true, true)
     took = single_scores(fitted, parts)
     return [
         figure(
-            "late payment: AUC missing to the best that could be learned by then",
-            expected_auc(true, learnable) - ours,
+            "late payment: AUC missing to an ideal observer of what the sources show",
+            expected_auc(true, ideal) - ours,
             "",
             better="lower",
             bar=0.02,
         ),
-        figure("the same to the truth's own probability, which nobody can reach", best - ours, "", better="lower"),
+        figure("the same, lower end of the interval", low, "", better="lower"),
+        figure("the same, upper end", high, "", better="lower"),
+        figure("AUC missing to the planted signals, learned from them", expected_auc(true, learnable) - ours, "", better="lower"),
+        figure("AUC missing to the truth's own probability, which nobody can see", best - ours, "", better="lower"),
+        figure("AUC of the ideal observer", expected_auc(true, ideal), "", peer="the truth's probability", peer_value=best),
         figure("AUC on the hold-out, drawn outcomes", fitted.metrics["auc"], "", peer="the truth's probability", peer_value=best),
         figure("expected calibration error on the hold-out", fitted.metrics["ece"], "", better="lower", bar=0.03),
         figure("a single score with its reasons, p95", took, "ms", better="lower", bar=10),
@@ -93,10 +103,26 @@ def planted(rows: pl.DataFrame, truth: Truth) -> np.ndarray:
     mine = rows.join(drawn, on="order_id", how="left", maintain_order="left")
     firm, score = mine["firm"].to_numpy(), mine["score"].to_numpy()
     day = mine["ordered_on"].to_physical().to_numpy()
-    end = int(np.datetime64(tables.NOW.date(), "D").astype(np.int64))
-    values = signals(truth.world().firms, firm, day, np.zeros(len(firm)), end)
+    values = signals(truth.world().firms, firm, day, np.zeros(len(firm)), last_day())
     of_size = score - log_odds(values)  # what the others leave is the size's part
     return np.column_stack([*(np.asarray(values[name], dtype=float) for name in sorted(values) if name != "order_size"), of_size])
+
+
+def last_day() -> int:
+    """The last day of the company's history, in days since 1970."""
+    return int(np.datetime64(tables.NOW.date(), "D").astype(np.int64))
+
+
+def between(chance: np.ndarray, one: np.ndarray, other: np.ndarray, firms: pl.Series) -> tuple[float, float]:
+    """Where the difference of two scores' AUCs lies in nineteen of twenty draws of the firms."""
+    rng, places = np.random.default_rng(1), firms.rank("dense").to_numpy() - 1
+    rows = np.split(np.argsort(places, kind="stable"), np.cumsum(np.bincount(places))[:-1])
+    found = []
+    for _ in range(DRAWS):
+        drawn = np.concatenate([rows[place] for place in rng.integers(0, len(rows), len(rows))])
+        found.append(expected_auc(chance[drawn], one[drawn]) - expected_auc(chance[drawn], other[drawn]))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def expected_auc(chance: np.ndarray, score: np.ndarray) -> float:

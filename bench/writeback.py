@@ -31,6 +31,7 @@ from bench.figure import Figure, figure
 from bench.writer import OWNER
 from connectors.target import Action
 from pilothouse.agents.capsules import Draft
+from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.approvals.principals import Principal
 from pilothouse.approvals.proposals import Proposal
 from pilothouse.kernel.errors import CommitConflict, Conflict
@@ -191,14 +192,18 @@ class _Case:
     def _approved(self) -> Proposal:
         """A decision, its proposal and a yes."""
         subject = f"s4/sales_order/{self._order}"
-        draft = Draft(kind="decision", subject=subject, at=datetime.now(UTC), body={"action": "hold"}, agent="credit_desk", synthetic=True)
+        target, action = ("crm", self._task()) if self._kind == "task" else ("s4", self._action(OURS))
+        proposed = {"target": target, "record": action.record, "identity": action.identity, "values": action.values, "amount": "1"}
+        body = {"output": {"action": "hold", "proposal": proposed}}
+        blobs = {"agent": canonical({"name": "credit_desk", "approvers": [ADA.role]})}
+        draft = Draft(kind="decision", subject=subject, at=datetime.now(UTC), body=body, blobs=blobs, agent="credit_desk", synthetic=True)
         with self._platform.database.begin() as connection:
             (capsule,) = self._platform.ledger.append_within(connection, [draft])
             proposal = self._platform.proposals.propose_within(
                 connection,
                 capsule,
-                target="crm" if self._kind == "task" else "s4",
-                action=self._task() if self._kind == "task" else self._action(OURS),
+                target=target,
+                action=action,
                 reason="a trial",
                 amount=Decimal(1),
                 roles=(ADA.role,),

@@ -1,11 +1,16 @@
 """Bounded growth: one daily run compacts tables and removes what nobody points to any more."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.failures import translated_errors
 from assets.resource import PlatformResource
+
+if TYPE_CHECKING:
+    from assets.platform import Platform
 
 _LONGEST_WRITE = timedelta(days=1)
 
@@ -14,8 +19,9 @@ _LONGEST_WRITE = timedelta(days=1)
     key=["platform", "upkeep"],
     group_name="platform",
     description="Compacts small files, expires old table versions that nothing pins, prunes the event log and Dagster's own runs, and "
-    "closes proposals whose time has passed.",
+    "lets go of rejected rows that are older than their retention, and closes proposals whose time has passed.",
     kinds={"delta", "postgres"},
+    owners=["team:platform"],
 )
 def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster knows only the bare class
     """What was removed, by kind."""
@@ -24,8 +30,9 @@ def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) 
     from pilothouse.approvals.proposals import expire
     from pilothouse.kernel.lake.upkeep import Kept, tend
 
-    settings = platform.platform.settings
+    settings, now = platform.platform.settings, datetime.now(UTC)
     with translated_errors(context), platform.recording(context):
+        rejections = _prune_quarantine(platform.platform, now - settings.retention.quarantine)
         pins = platform.platform.pins.all()
         tended = [
             tend(table, keep=settings.lake.keep, pinned=pins.get(table.name, frozenset())) for table in platform.platform.lake.tables()
@@ -34,14 +41,15 @@ def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) 
         answers = Answers(lambda: platform.platform.database).prune(settings.gateway.keep)
         settled = inbox.prune(platform.platform.database, settings.retention.events)
         expired = expire(platform.platform.database)
-        drafts = platform.platform.objects.discard_unfinished(datetime.now(UTC) - _LONGEST_WRITE)
-    runs = _prune_runs(context.instance, datetime.now(UTC) - settings.retention.runs)
+        drafts = platform.platform.objects.discard_unfinished(now - _LONGEST_WRITE)
+    runs = _prune_runs(context.instance, now - settings.retention.runs)
     total = sum(tended, Kept())
     metadata = {
         "compacted_files": total.compacted,
         "removed_files": total.removed,
         "kept_for_pins": total.pinned,
         "pruned_events": events,
+        "pruned_rejections": rejections,
         "pruned_occasions": settled,
         "pruned_answers": answers,
         "expired_proposals": expired,
@@ -49,6 +57,23 @@ def upkeep_asset(context: dg.AssetExecutionContext, platform: PlatformResource) 
         "discarded_drafts": drafts,
     }
     return dg.MaterializeResult(metadata=metadata)
+
+
+def _prune_quarantine(platform: "Platform", before: datetime) -> int:
+    """Rejections older than `before`, of every stream that nobody syncs just now: the others' turn comes tomorrow."""
+    from assets.holding import Holding
+    from pilothouse.kernel.database.locks import exclusively
+    from pilothouse.kernel.errors import CommitConflict
+
+    gone = 0
+    for table in list(platform.lake.tables()):
+        stage, *name = table.name.split("/")
+        if stage != "quarantine":
+            continue
+        source, stream = name
+        with suppress(CommitConflict), exclusively(platform.database, f"sync {source}/{stream}", what=f"a sync of {source}/{stream}"):
+            gone += Holding(platform.lake, source, stream).prune(before)
+    return gone
 
 
 def _prune_runs(instance: dg.DagsterInstance, before: datetime) -> int:

@@ -130,6 +130,12 @@ def released(rows: Sequence[str], schema: pa.Schema) -> pl.DataFrame:
     return from_json(rows, cast("pl.DataFrame", pl.from_arrow(schema.empty_table())).schema)
 
 
+def staying(history: pl.LazyFrame, *, since: datetime) -> pl.LazyFrame:
+    """The records of rejections that came, or were released, since that moment: what a retention leaves."""
+    moment = pl.coalesce("released_at", "rejected_at")
+    return history.filter(moment.max().over("id") >= since)
+
+
 def _ids(rejected: pl.DataFrame, source: str, stream: str) -> pl.Series:
     prefix = f"{source}\0{stream}\0"
     parts = rejected.select(pl.concat_str("key", "rule", pl.col("column").fill_null(""), "row", separator="\0")).to_series()

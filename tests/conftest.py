@@ -33,14 +33,16 @@ hypothesis.settings.register_profile("repeating", derandomize=True)
 hypothesis.settings.register_profile("searching", max_examples=1_000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeating"))
 
+TRACES_PROCESSES = "COVERAGE_PROCESS_CONFIG"  # by which coverage tells a process of Python that it shall trace itself
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """What is marked `untraced` runs while coverage looks away, if it looks at all. Coverage's own `stop` would not do: a worker of
-    pytest-xdist has two, and the one that its process started with would go on."""
-    tracers = (sys.gettrace(), threading.gettrace()) if item.get_closest_marker("untraced") else (None, None)
-    if tracers == (None, None):
+    """What is marked `untraced` runs while coverage looks away, if it looks at all: from it and from the processes that it starts.
+    Coverage's own `stop` would not do: a worker of pytest-xdist has two, and the one that its process started with would go on."""
+    if item.get_closest_marker("untraced") is None:
         return (yield)
+    tracers, for_processes = (sys.gettrace(), threading.gettrace()), os.environ.pop(TRACES_PROCESSES, None)
     sys.settrace(None)
     threading.settrace(None)  # type: ignore[arg-type]  # it takes None, as sys.settrace does
     try:
@@ -48,6 +50,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     finally:
         threading.settrace(tracers[1])  # type: ignore[arg-type]
         sys.settrace(tracers[0])
+        if for_processes is not None:
+            os.environ[TRACES_PROCESSES] = for_processes
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ moment are filtered out, and each variable is bound to what its node said then. 
 never answered by half: a wrong past is worse than none.
 """
 
-from graph.rewinding.rewrite import KNOWN, VALID, rewound
+from graph.rewinding.rewrite import rewound
+from graph.rewinding.states import KNOWN, VALID
 
 __all__ = ["KNOWN", "VALID", "rewound"]

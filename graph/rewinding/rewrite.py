@@ -1,4 +1,9 @@
-"""The rewriting itself: a variable is bound to what its node said then; `_at_<variable>` is the node by which patterns go on."""
+"""The rewriting itself: a variable is bound to what its node said then; `_at_<variable>` is the node by which patterns go on.
+
+What it costs beside the present decides how it is said. ArcadeDB plans `EXISTS { ... }` anew for every row, and a pattern comprehension
+once: so states are looked for by the latter. A variable of which the query asks no more than its id is its node itself, without a
+state. Where a pattern begins, states are found, and conditions are asked, before its edges are followed.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,12 @@ from itertools import count
 from typing import Final
 
 from graph.kinds import KNOWN_FROM, KNOWN_TO, PAST, PAST_EDGE, STATE, VALID_FROM, VALID_TO, WAS
+from graph.rewinding.mentions import asked, conjuncts, is_about, names, renamed
 from graph.rewinding.patterns import EdgePattern, NodePattern, Path, paths
+from graph.rewinding.states import KNOWN, VALID, looked_up, state
 from graph.rewinding.tokens import Clause, Token, at_the_top, clauses, closing, joined, parts, tokens
 from pilothouse.kernel.errors import ConfigError
 
-KNOWN: Final = "_known"  # parameters of the rewound text
-VALID: Final = "_valid"
 _ORDER: Final = frozenset({"ORDER", "SKIP", "LIMIT"})
 # What they tell is of the node by itself, of now; of a path, of all nodes on it.
 _OF_NOW: Final = frozenset({"LABELS", "ID", "ELEMENTID", "NODES", "STARTNODE", "ENDNODE", "SHORTESTPATH", "ALLSHORTESTPATHS"})
@@ -24,7 +29,7 @@ def rewound(query: str, *, known: bool = True, valid: bool = False) -> str:
     """The query of what was known at `$_known` (or is known now), and held at `$_valid`; ConfigError where it cannot be asked of that."""
     some = tokens(query)
     rewriting = _Rewriting if known else _OfNow
-    return rewriting(valid=valid, names=Counter(token.name for token in some)).query(some, _Scope())
+    return rewriting(valid=valid, names=Counter(token.name for token in some), asked=set(asked(some))).query(some, _Scope())
 
 
 @dataclass
@@ -38,21 +43,33 @@ class _Scope:
         return _Scope(set(self.nodes), set(self.paths))
 
 
+@dataclass(frozen=True)
+class _Condition:
+    """What is asked of variables, rewound; and the tokens that say of which."""
+
+    text: str
+    tokens: tuple[Token, ...]
+
+
 @dataclass
 class _Matched:
     """What became of the pattern of one MATCH."""
 
-    lookups: list[str] = field(default_factory=list)
+    lookups: list[tuple[str, NodePattern]] = field(default_factory=list)
     patterns: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)  # that can be asked beside the pattern
-    said: list[str] = field(default_factory=list)  # of what nodes said then
-    new: list[str] = field(default_factory=list)
+    said: list[_Condition] = field(default_factory=list)  # of what nodes said then
+    new: list[str] = field(default_factory=list)  # nodes whose state is asked for
+    found: set[str] = field(default_factory=set)  # names that the lookups bind
+    bound: set[str] = field(default_factory=set)  # all names that the clause binds
+    there: list[str] = field(default_factory=list)  # of what the lookups bind: whether it was there
 
 
 class _Rewriting:
-    def __init__(self, *, valid: bool, names: Counter[str]) -> None:
+    def __init__(self, *, valid: bool, names: Counter[str], asked: set[str]) -> None:
         self._valid = valid
         self._names = names  # how often each stands in the query
+        self._asked = asked  # those of which it asks more than the id
         self._numbers = count(1)
 
     def query(self, some: Sequence[Token], scope: _Scope) -> str:
@@ -85,16 +102,30 @@ class _Rewriting:
 
     def _match(self, clause: Clause, condition: Sequence[Token], scope: _Scope) -> str:
         matched = self._matched(clause.body, scope)
-        then = [f"{name} IS NOT NULL" + self._held(name) for name in matched.new] + matched.said
-        then += [f"({self._expression(condition, scope)})"] if condition else []
-        told = [*matched.lookups, f"MATCH {', '.join(matched.patterns)}"]
-        if not matched.new:
-            matched.conditions += then
-        told += [f"WHERE {' AND '.join(matched.conditions)}"] if matched.conditions else []
-        if matched.new:
-            states = ", ".join(f"{_state(f'_at_{name}')} AS `{name}`" for name in matched.new)
-            told += [f"WITH *, {states} WHERE {' AND '.join(then)}"]
-        return " ".join(told)
+        asked_of = matched.said + [_Condition(f"({self._expression(part, scope)})", tuple(part)) for part in conjuncts(condition)]
+        later = matched.bound - matched.found
+        early = [each for each in asked_of if matched.lookups and not names(each.tokens) & later]
+        late = [each.text for each in asked_of if each not in early]
+        told = [looked_up(node, self._place(name), self._sieve(early, name)) for name, node in matched.lookups]
+        begun = [name for name in matched.new if name in matched.found]
+        told += self._bound(begun, matched.there + [each.text for each in early])
+        new = [name for name in matched.new if name not in matched.found]
+        beside = matched.conditions + ([] if new else late)
+        if matched.patterns:
+            told.append(f"MATCH {', '.join(matched.patterns)}" + (f" WHERE {' AND '.join(beside)}" if beside else ""))
+        return " ".join(told + (self._bound(new, late) if new or not matched.patterns else []))
+
+    def _sieve(self, conditions: Sequence[_Condition], name: str) -> str:
+        """What a node that is there now has to be, to be looked at: what is asked for now, or changed since then."""
+        own = [joined(renamed(each.tokens, name, self._place(name))).strip() for each in conditions if is_about(each.tokens, name)]
+        return f"({' AND '.join(own)}) OR {self._place(name)}.{KNOWN_FROM} > ${KNOWN}" if own else ""
+
+    def _bound(self, new: Sequence[str], conditions: Sequence[str]) -> list[str]:
+        """Bind variables to what their nodes said then, and ask these conditions of them."""
+        states = [f", {state(f'_at_{name}')} AS `{name}`" for name in new]
+        there = [f"`{name}` IS NOT NULL{self._held(f'`{name}`')}" for name in new]
+        where = " AND ".join([*there, *conditions])
+        return [f"WITH *{''.join(states)} WHERE {where}"] if where else []
 
     def _optional(self, clause: Clause, condition: Sequence[Token], scope: _Scope) -> str:
         before = set(scope.nodes)
@@ -105,11 +136,11 @@ class _Rewriting:
                 "OPTIONAL MATCH cannot be asked of the past where it is about what a node says that it finds",
                 hint="match without OPTIONAL, or use COUNT { ... } and EXISTS { ... }",
             )
-        conditions = [*matched.conditions, *(self._there(f"_at_{name}") for name in matched.new)]
+        conditions = [*matched.conditions, *(self._there(f"`_at_{name}`") for name in matched.new)]
         if condition:
             conditions.append(f"({self._expression(condition, _Scope(before, set(scope.paths)))})")
         told = [f"OPTIONAL MATCH {', '.join(matched.patterns)}"] + ([f"WHERE {' AND '.join(conditions)}"] if conditions else [])
-        states = ", ".join(f"{_state(f'_at_{name}')} AS `{name}`" for name in matched.new)
+        states = ", ".join(f"{state(f'_at_{name}', optional=True)} AS `{name}`" for name in matched.new)
         return " ".join(told + ([f"WITH *, {states}"] if states else []))
 
     def _matched(self, body: Sequence[Token], scope: _Scope, *, optional: bool = False) -> _Matched:
@@ -128,36 +159,50 @@ class _Rewriting:
                 raise ConfigError("a pattern of the past has to begin somewhere", hint="give one of its nodes a label")
         told = []
         for place, (node, name) in enumerate(named):
+            if not node.name and any(key != "id" for key, _ in node.values):
+                self._asked.add(name)
             if place:
                 told.append(self._edge(path.edges[place - 1], matched))
-            told.append(f"(`_at_{name}`)")
+            told.append(f"({self._place(name)})")
             self._node(node, name, matched, scope, look_up=name in found)
+        matched.found |= found
         long = any(edge.range for edge in path.edges)
         way = path.name or (f"_p{next(self._numbers)}" if long else "")
         if path.name:
             scope.paths.add(path.name)
+            matched.bound.add(path.name)
         if long:
             matched.conditions.append(f"all(_x IN nodes(`{way}`) WHERE {self._there('_x')})")
-        matched.patterns.append((f"`{way}` = " if way else "") + "".join(told))
+        if path.edges or path.name or not found:
+            matched.patterns.append((f"`{way}` = " if way else "") + "".join(told))
+
+    def _place(self, name: str) -> str:
+        """By which a pattern goes on: the variable itself where nobody asks what its node said."""
+        return f"`_at_{name}`" if name in self._asked else f"`{name}`"
 
     def _node(self, node: NodePattern, name: str, matched: _Matched, scope: _Scope, *, look_up: bool) -> None:
         new = name not in scope.nodes
-        identity = f"`_at_{name}`"
+        identity = self._place(name)
         if look_up:
-            matched.lookups.append(_looked_up(node, identity))
+            matched.lookups.append((name, node))
         elif node.label:
             matched.conditions.append(f"({identity}:`{node.label}` OR ({identity}:{PAST} AND {identity}._label = '{node.label}'))")
         for key, value in node.values:
             if key == "id" and look_up and node.id_alone:
                 continue
-            told = self._expression(value, scope)
-            (matched.conditions if key == "id" else matched.said).append(f"{identity if key == 'id' else f'`{name}`'}.`{key}` = {told}")
+            told = f"`{key}` = {self._expression(value, scope)}"
+            if key == "id" and not look_up:
+                matched.conditions.append(f"{identity}.{told}")
+            else:
+                said = (Token("quoted", f"`{name}`"), Token("sign", ".", ""), Token("name", f"`{key}`", ""), Token("sign", "="))
+                matched.said.append(_Condition(f"`{name}`.{told}", (*said, *value)))
         if new:
             scope.nodes.add(name)
-            if self._names[name] > 1 or node.values[look_up:]:
+            matched.bound.add(name)
+            if name in self._asked:
                 matched.new.append(name)
-            else:  # nobody asks what it said
-                matched.conditions.append(self._there(identity))
+            else:
+                (matched.there if look_up else matched.conditions).append(self._there(identity))
 
     def _edge(self, edge: EdgePattern, matched: _Matched) -> str:
         name = edge.name or f"_e{next(self._numbers)}"
@@ -181,7 +226,7 @@ class _Rewriting:
         """Whether a node was known then, and held."""
         before = f"_s.{KNOWN_FROM} <= ${KNOWN} AND ${KNOWN} < _s.{KNOWN_TO}{self._held('_s')}"
         now = f"({identity}.{KNOWN_FROM} <= ${KNOWN}{self._held(identity)})"
-        return f"({now} OR EXISTS {{ MATCH ({identity})-[:{WAS}]->(_s:{STATE}) WHERE {before} RETURN 1 AS _one }})"
+        return f"({now} OR size([({identity})-[:{WAS}]->(_s:{STATE}) WHERE {before} | 1]) > 0)"
 
     def _projection(self, clause: Clause, scope: _Scope) -> str:
         body = list(clause.body)
@@ -208,7 +253,7 @@ class _Rewriting:
 
     def _carried(self, old: str, new: str) -> list[str]:
         """What goes along with a node under its new name."""
-        return [f"`_at_{old}` AS `_at_{new}`"]
+        return [f"`_at_{old}` AS `_at_{new}`"] if old in self._asked else []
 
     def _expression(self, some: Sequence[Token], scope: _Scope) -> str:
         """An expression, with the subqueries in it rewound, too."""
@@ -291,27 +336,3 @@ class _OfNow(_Rewriting):
 
     def _carried(self, old: str, new: str) -> list[str]:  # noqa: ARG002 - as above
         return []
-
-
-def _state(identity: str) -> str:
-    """What a node said then: itself, where it says so since; or what it said before."""
-    known = f"_s.{KNOWN_FROM} <= ${KNOWN} AND ${KNOWN} < _s.{KNOWN_TO}"
-    quoted = f"`{identity}`"
-    return (
-        # Where an optional match found nothing there is no state: ArcadeDB would take a node that is null for any node.
-        f"CASE WHEN {quoted} IS NULL THEN null WHEN {quoted}.{KNOWN_FROM} <= ${KNOWN} THEN {quoted} "
-        f"ELSE head([({quoted})-[:{WAS}]->(_s:{STATE}) WHERE {known} | _s]) END"
-    )
-
-
-def _looked_up(node: NodePattern, identity: str) -> str:
-    """Where a pattern begins: at nodes that are there now, and at those that are not."""
-    label, named = node.label, node.id_alone
-    if named is None:
-        found = f"MATCH (_i:`{label}`) {{}} UNION ALL MATCH (_i:{PAST}) WHERE _i._label = '{label}' {{}}"
-    else:
-        bound = f"WITH `{named.name}` " if named.name else ""
-        now, past = f"{{{{id: {named.text}}}}}", f"{{{{_key: '{label} ' + {named.text}}}}}"
-        found = f"{bound}MATCH (_i:`{label}` {now}) {{}} UNION ALL {bound}MATCH (_i:{PAST} {past}) {{}}"
-    returned = f"RETURN _i AS {identity}"
-    return f"CALL {{ {found.format(returned, returned)} }}"

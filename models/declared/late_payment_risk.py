@@ -7,31 +7,32 @@ from typing import Final
 from models.classifier import AdditiveClassifier
 from models.model import Bar, Category, Features, Model, Number, Scenario, Shift, Split, Target
 
+_BENDS: Final = 2  # more of them ranked no better on the later part of what is learned from
 _GRADE_STEP: Final = 65.0  # points of the score from one grade of the bureau to the next
 
 LATE_PAYMENT_RISK = Model(
     name="late_payment_risk",
     description="How likely an order's invoices are paid more than 30 days late, or never, from what was known when it was placed.",
-    kind=AdditiveClassifier(strength=0.3),
+    kind=AdditiveClassifier(strength=1.0),
     key=("order_id",),
     features=Features(
         table="features/feat_order_risk",
         as_of="ordered_on",
         columns=(
-            Number("mean_rating_score", "rating score so far"),
-            Number("usual_days_late", "days it usually pays after the due date"),
-            Number("late_share", "share of its earlier invoices that were late"),
-            Number("invoices_slow_and_open", "invoices open 12 to 30 days after they were due"),
-            Number("open_eur", "amount open"),
-            Number("worst_owner_score", "worst score among its owners"),
-            Number("owners_in_distress", "an owner in distress"),
-            Number("order_against_usual", "order against its usual one"),
-            Number("orders_30d", "orders in the last 30 days"),
+            Number("mean_rating_score", "rating score so far", bends=_BENDS),
+            Number("usual_days_late", "days it usually pays after the due date", bends=_BENDS),
+            Number("late_share", "share of its earlier invoices that were late", bends=_BENDS),
+            Number("invoices_slow_and_open", "invoices open 12 to 30 days after they were due", bends=_BENDS),
+            Number("open_eur", "amount open", bends=_BENDS),
+            Number("worst_owner_score", "worst score among its owners", bends=_BENDS),
+            Number("owners_in_distress", "an owner in distress", bends=_BENDS),
+            Number("items_against_usual", "quantities of its items against its usual ones", bends=_BENDS),
+            Number("orders_30d", "orders in the last 30 days", bends=_BENDS),
             Number("customer_for_days", "days as a customer", at=(0.0, 60.0, 120.0, 180.0, 365.0)),
-            Number("cases_180d", "cases in the last 180 days"),
-            Number("escalated_180d", "escalated cases in the last 180 days"),
-            Number("industry_output", "output of its industry"),
-            Number("industry_insolvencies", "insolvencies in its industry"),
+            Number("cases_180d", "cases in the last 180 days", bends=_BENDS),
+            Number("escalated_180d", "escalated cases in the last 180 days", bends=_BENDS),
+            Number("industry_output", "output of its industry", bends=_BENDS),
+            Number("industry_insolvencies", "insolvencies in its industry", bends=_BENDS),
             Category("country", "country"),
         ),
     ),

@@ -3,6 +3,8 @@
 Plan, write and receipt are three steps, and each is kept before the next begins. A crash after the plan finds it and executes it
 again, which the target tells from a second write (`connectors/target.py`); a crash after the write finds the work done and only
 keeps the receipt. Two executors exclude each other, proposal by proposal.
+
+What is approved is read from the proposal's row and believed only where the signed ledger says the same (`proof.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +20,11 @@ import msgspec
 from connectors.target import Plan, Receipt, Target, decode_plan, decode_receipt, encode
 from pilothouse.agents.capsules import Draft
 from pilothouse.approvals.principals import Principal
+from pilothouse.approvals.proof import Proof
 from pilothouse.approvals.proposals import Proposal, Proposals, Status, draft_of
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.locks import exclusively
-from pilothouse.kernel.errors import AgentError, Conflict, PilothouseError, TargetError, TargetForbids
+from pilothouse.kernel.errors import AccessDenied, AgentError, Conflict, PilothouseError, TargetError, TargetForbids
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,16 @@ class Tried:
 class Executor:
     """Executes approved proposals, and takes executed ones back."""
 
-    def __init__(self, database: Database, proposals: Proposals, target: Callable[[str], AbstractContextManager[Target]]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        proposals: Proposals,
+        proof: Proof,
+        target: Callable[[str], AbstractContextManager[Target]],
+    ) -> None:
         self._database = database
         self._proposals = proposals
+        self._proof = proof
         self._target = target
 
     def execute(self, named: str) -> Proposal:
@@ -51,10 +61,11 @@ class Executor:
             if proposal.status != "approved":
                 raise AgentError(f"proposal {proposal.id} is {proposal.status}, not approved", hint="only what people approved is executed")
             try:
+                self._proof.approved(proposal)
                 with self._target(proposal.target) as target:
                     plan = self._planned(proposal, target)
                     receipt = target.execute(plan)
-            except TargetError as error:
+            except (TargetError, AccessDenied) as error:
                 if error.transient or isinstance(error, TargetForbids):
                     self._proposals.note(proposal, f"not written yet: {error.message}")
                 else:
@@ -82,14 +93,18 @@ class Executor:
                 return proposal
             proposal = self._proposals.allow_undo(proposal.id, principal, why)
             assert proposal.receipt is not None
+            written = decode_receipt(proposal.receipt)
+            self._proof.executed(proposal, written)
             with self._target(proposal.target) as target:
-                receipt = target.undo(decode_receipt(proposal.receipt))
+                receipt = target.undo(written)
             return self._proposals.move(proposal, "undone", f"undone by {principal.name}: {why}", _entry(proposal, "undo", receipt))
 
     def _planned(self, proposal: Proposal, target: Target) -> Plan:
         """The plan that was kept, or a new one that is kept before anything is written."""
         if proposal.plan is not None:
-            return decode_plan(proposal.plan)
+            kept = decode_plan(proposal.plan)
+            self._proof.planned(proposal, kept.action)
+            return kept
         plan = target.plan(proposal.action, proposal.seen)
         self._proposals.move(proposal, "approved", proposal.said, plan=encode(plan))
         return plan

@@ -1,7 +1,8 @@
 """Who somebody is, what they may approve, and how they prove it.
 
 Principals are declared in pilothouse.toml, so that a change of who may approve is reviewed like any other. A token proves who one
-is; only its hash is kept. A login page would call `Principals.by_token` no differently.
+is; only its hash is kept, and the hash is made with this platform's key and the holder's name: whoever can write into the database
+can void a token, and make none. A login page would call `Principals.by_token` no differently.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from pilothouse.agents.capsules import Signer
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.schema import principals
 from pilothouse.kernel.errors import AccessDenied
@@ -38,8 +40,9 @@ class Principal:
 class Principals:
     """Everybody who is declared, and the hashes of their tokens."""
 
-    def __init__(self, database: Database, declared: Mapping[str, PrincipalSettings]) -> None:
+    def __init__(self, database: Database, declared: Mapping[str, PrincipalSettings], signer: Signer) -> None:
         self._database = database
+        self._signer = signer
         self._events = EventLog(database)
         self._declared = {name: Principal(name, settings.role, settings.limit) for name, settings in declared.items()}
 
@@ -55,8 +58,8 @@ class Principals:
     def authority(self, name: str, token: str | None) -> str:
         """Who issues or revokes the token of somebody; AccessDenied where they may not.
 
-        An administrator may, and everybody may have their own replaced. The first administrator's is issued to whoever reaches the
-        database with its password: they could write the row themselves.
+        An administrator may, and everybody may have their own replaced. The first administrator's is issued to whoever has the
+        database's password and the signing key: they could make the row themselves.
         """
         asked = self.named(name)
         if token is None:
@@ -71,7 +74,7 @@ class Principals:
     def issue(self, name: str, by: str) -> str:
         """A new token for somebody; the one before it is void. It is told once and cannot be found out again."""
         principal, token = self.named(name), secrets.token_urlsafe(32)
-        row = {"name": name, "role": principal.role, "token_hash": _hash(token), "disabled": False}
+        row = {"name": name, "role": principal.role, "token_hash": self._hash(name, token), "disabled": False}
         with self._database.begin() as connection:
             connection.execute(insert(principals).values(row).on_conflict_do_update(index_elements=["name"], set_=row))
             self._events.append_in(connection, [Event("token.issued", name, {"by": by})])
@@ -86,12 +89,13 @@ class Principals:
 
     def by_token(self, token: str) -> Principal:
         """Who holds a token; AccessDenied where nobody does, or where the holder is not declared any more."""
-        hashed = _hash(token)
         with self._database.reading() as connection:
-            found = connection.execute(
-                sa.select(principals.c.name, principals.c.token_hash).where(principals.c.token_hash == hashed, ~principals.c.disabled)
-            ).first()
-        if found is None or not hmac.compare_digest(bytes(found.token_hash), hashed):
+            query = sa.select(principals.c.name, principals.c.token_hash).where(
+                principals.c.token_hash.is_not(None), ~principals.c.disabled
+            )
+            rows = connection.execute(query).all()
+        found = next((row for row in rows if hmac.compare_digest(bytes(row.token_hash), self._hash(row.name, token))), None)
+        if found is None:
             raise AccessDenied(
                 "this token is nobody's", hint="set PILOTHOUSE_TOKEN to yours; an administrator issues one: `pilothouse token NAME`"
             )
@@ -107,7 +111,7 @@ class Principals:
         administrators = [each.name for each in self if each.role == ADMIN]
         return f"ask {' or '.join(administrators)}" if administrators else f'declare somebody of role = "{ADMIN}" in pilothouse.toml'
 
-
-def _hash(token: str) -> bytes:
-    # A token is 256 random bits: there is nothing to guess that a slow hash would protect.
-    return hashlib.sha256(token.encode()).digest()
+    def _hash(self, name: str, token: str) -> bytes:
+        """Of a token and whose it is, as only the holder of the key can make it."""
+        # A token is 256 random bits: there is nothing to guess that a slow hash would protect.
+        return hashlib.sha256(self._signer.sign(b"token\0" + name.encode() + b"\0" + token.encode())).digest()

@@ -32,6 +32,7 @@ from pilothouse.kernel.events import Event, EventLog
 
 Status = Literal["open", "approved", "rejected", "expired", "executed", "conflict", "refused", "undone"]
 APPROVED: Final = "proposal.approved"  # the event that wakes the executor
+UNKNOWN: Final = Decimal("Infinity")  # an amount that nobody knows is above every limit
 _ID_DIGITS: Final = 12
 
 
@@ -178,7 +179,8 @@ class Proposals:
             found, said = self._locked(connection, named, "open")
             yes = _yes(found, said)
             self._policy.admit(principal, _asked(found, said), yes)
-            self._remember(connection, found, Remark(revision=found.revision, by=principal.name, verb="approve", why=why, at=_now()), said)
+            remark = Remark(revision=found.revision, by=principal.name, verb="approve", why=why, at=_now())
+            self._remember(connection, found, remark, said, principal)
             if len(yes) + 1 < self._policy.needed(found.amount):
                 return self._moved(connection, found, "open", f"approved by {principal.name}; one more must approve it")
             moved = self._moved(connection, found, "approved", f"approved by {' and '.join([*yes, principal.name])}")
@@ -244,10 +246,10 @@ class Proposals:
         identity = self.get(named).id
         found = _proposal(connection.execute(sa.select(proposals).where(proposals.c.id == identity).with_for_update()).one())
         if status is not None and found.status != status:
-            raise AgentError(
-                f"proposal {found.id} is {found.status}: {found.said or 'nothing more can be said to it'}",
-                hint="`pilothouse proposals` shows it",
+            told = found.said or (
+                "nothing was written that could be taken back" if status == "executed" else "nothing more can be said to it"
             )
+            raise AgentError(f"proposal {found.id} is {found.status}: {told}", hint=f"`pilothouse proposals {found.id}` shows it")
         if status == "open" and found.expires_at <= _now():
             raise AgentError(
                 f"proposal {found.id} expired at {found.expires_at:%Y-%m-%d %H:%M} UTC", hint="let the agent decide anew, at today's data"
@@ -257,11 +259,15 @@ class Proposals:
         ]
         return found, said
 
-    def _remember(self, connection: sa.Connection, proposal: Proposal, remark: Remark, said: Sequence[Remark]) -> None:
-        """A remark as a row, and as an entry of the ledger."""
+    def _remember(
+        self, connection: sa.Connection, proposal: Proposal, remark: Remark, said: Sequence[Remark], principal: Principal | None = None
+    ) -> None:
+        """A remark as a row, and as an entry of the ledger; of an approval it tells what its `principal` might approve at that time."""
         row = {name: getattr(remark, name) for name in ("revision", "by", "verb", "why", "at", "change")}
         connection.execute(sa.insert(remarks), {**row, "proposal": proposal.id, "number": len(said) + 1})
-        body = {"proposal": proposal.id, "action": msgspec.to_builtins(proposal.action), "target": proposal.target}
+        body: dict[str, Any] = {"proposal": proposal.id, "action": msgspec.to_builtins(proposal.action), "target": proposal.target}
+        if principal is not None:
+            body |= {"role": principal.role, "limit": None if principal.limit is None else str(principal.limit)}
         told = {name: value for name, value in row.items() if name != "at" and value is not None}
         self._ledger.append_within(connection, [draft_of(proposal, "approval", {**body, **told}, remark.at)])
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
-from typing import Final
 
 import sqlalchemy as sa
 
@@ -12,9 +10,7 @@ from connectors.target import Action
 from pilothouse.agents.agent import Agent
 from pilothouse.agents.capsules import Capsule
 from pilothouse.agents.proposed import proposed_in
-from pilothouse.approvals.proposals import Proposal, Proposals
-
-UNKNOWN: Final = Decimal("Infinity")  # an amount that nobody knows is above every limit
+from pilothouse.approvals.proposals import UNKNOWN, Proposal, Proposals
 
 
 def proposing(proposals: Proposals) -> Callable[[sa.Connection, Capsule, Agent], list[Proposal]]:

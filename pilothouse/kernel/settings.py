@@ -2,7 +2,8 @@
 
 Built once, at an entry point, and passed down: nothing reads the environment at import. Strongest first:
 
-1. the environment: `PILOTHOUSE_<SECTION>__<KEY>`, for secrets above all (`PILOTHOUSE_SOURCES__S4__PASSWORD`);
+1. the environment: `PILOTHOUSE_<SECTION>__<KEY>`, for secrets above all (`PILOTHOUSE_SOURCES__S4__PASSWORD`). The database's address
+   may also be called `PILOTHOUSE_DATABASE_URL`, which is how platforms like to hand one over;
 2. `<home>/run/local.toml`: the addresses of what `pilothouse up` runs right now;
 3. `pilothouse.toml`: which sources, engines and policies, under version control;
 4. the defaults below.
@@ -29,6 +30,7 @@ from pilothouse.kernel.errors import ConfigError
 
 FILE = "pilothouse.toml"
 PREFIX = "PILOTHOUSE_"
+DATABASE_URL = f"{PREFIX}DATABASE_URL"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")  # of a source: a schema in SQL, a folder, and part of a variable's name
 
 
@@ -143,6 +145,9 @@ class PortSettings(_Section):
 
     dagster: int = Field(3000, ge=0, le=65535, description="of the Dagster UI")
     mlflow: int = Field(5000, ge=0, le=65535, description="of the MLflow UI")
+    sap: int = Field(0, ge=0, le=65535, description="of the sandbox's SAP; 0 takes a free one, and keeps it")
+    salesforce: int = Field(0, ge=0, le=65535, description="of the sandbox's Salesforce; 0 takes a free one, and keeps it")
+    admin: int = Field(0, ge=0, le=65535, description="of the sandbox's faults and clock; 0 takes a free one, and keeps it")
 
 
 class SandboxSettings(_Section):
@@ -312,6 +317,14 @@ class RetentionSettings(_Section):
 
     events: timedelta = Field(timedelta(days=30), ge=timedelta(0), description="of the event log")
     runs: timedelta = Field(timedelta(days=14), ge=timedelta(0), description="of Dagster's runs and their logs")
+    quarantine: timedelta = Field(
+        timedelta(days=365),
+        ge=timedelta(days=1),
+        description="of rejected rows, since they were released, or since they came; what the source shows again is held again",
+    )
+    traces: timedelta = Field(
+        timedelta(days=90), ge=timedelta(days=1), description="of what MLflow shows of language models; the ledger keeps their decisions"
+    )
 
 
 class Settings(BaseSettings):
@@ -401,6 +414,8 @@ def load(file: Path | None = None, *, running: bool = True) -> Settings:
     home = home if home.is_absolute() else file.parent / home
     local = home / "run" / "local.toml"
     merged = _merged(declared, _toml(local) if running and local.is_file() else {})
+    if address := os.environ.get(DATABASE_URL):
+        merged = _merged(merged, {"database": {"url": address}})
     try:
         settings = Settings(**merged)
     except ValidationError as error:
@@ -438,7 +453,7 @@ def _is_secret(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
 def _refuse_unknown_variables() -> None:
     """A misspelt variable would be ignored by pydantic-settings, which looks only for names it knows."""
     known = {name.upper() for name in Settings.model_fields} | {"CONFIG", "TOKEN"}  # those two are no settings
-    for variable in sorted(os.environ):
+    for variable in sorted(os.environ.keys() - {DATABASE_URL}):
         if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).split("__")[0] not in known:
             names = ", ".join(PREFIX + name for name in sorted(known))
             raise ConfigError(f"environment: unknown setting {variable}", hint=f"known are {names} and their sections")

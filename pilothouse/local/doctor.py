@@ -80,15 +80,20 @@ def _source(platform: Platform, name: str) -> Finding:
 
 
 def _home(settings: Settings) -> Finding:
-    folder = next(parent for parent in (settings.home, *settings.home.parents) if parent.exists())
-    if os.access(folder, os.W_OK):
+    folder = _there(settings)
+    if folder.is_dir() and os.access(folder, os.W_OK):
         return Finding("home", "ok", str(settings.home))
-    return Finding("home", "wrong", f"{folder} cannot be written", "set PILOTHOUSE_HOME to a folder of yours, or mend its owner")
+    found = f"{folder} cannot be written" if folder.is_dir() else f"{folder} is no folder"
+    return Finding("home", "wrong", found, "set PILOTHOUSE_HOME to a folder of yours, or mend its owner")
+
+
+def _there(settings: Settings) -> Path:
+    """What exists of the way to home."""
+    return next(parent for parent in (settings.home, *settings.home.parents) if parent.exists())
 
 
 def _disk(settings: Settings) -> Finding:
-    folder = next(parent for parent in (settings.home, *settings.home.parents) if parent.exists())
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(_there(settings)).free
     found = f"{free / (1 << 30):.1f} GB free"
     if free < _LOW_DISK:
         return Finding("disk", "wrong", found, "free some space: a full disk stops every sync (nothing is lost; it goes on afterwards)")
@@ -100,19 +105,36 @@ def _running(settings: Settings) -> Iterator[Finding]:
     run = settings.home / "run"
     parts = run / "parts.json"
     if not parts.exists():
-        cure = "start it with `pilothouse up`"
-        if settings.ports.dagster and listening(settings.ports.dagster):
-            cure += f"; port {settings.ports.dagster} is taken by another program, so it will choose a free one"
-        yield Finding("pilothouse up", "warning", "does not run", cure)
+        yield Finding("pilothouse up", "warning", "does not run", "; ".join(["start it with `pilothouse up`", *_taken(settings)]))
         return
     owner = _owner(run / "up.lock")
-    if owner is None or not Path(f"/proc/{owner}").exists():
+    if owner is None or not _is_ours(owner):
         yield Finding("pilothouse up", "wrong", "ended without cleaning up", "start it again: it finds what is left and goes on")
         return
     yield Finding("pilothouse up", "ok", f"process {owner}")
     for part in json.loads(parts.read_text()):
         if str(part["address"]).startswith("http://") and part["name"] == "Dagster UI":
             yield _web(part["name"], part["address"])
+
+
+def _taken(settings: Settings) -> Iterator[str]:
+    """The ports that are set and that another program has."""
+    wanted = {f"ports.{name}": port for name, port in settings.ports.model_dump().items()}
+    if settings.database.url is None:
+        wanted["database.port"] = settings.database.port
+    if settings.graph.url is None:
+        wanted["graph.port"] = settings.graph.port
+    for name, port in wanted.items():
+        if port and listening(port):
+            yield f"port {port} ({name}) is taken by another program, so it will choose a free one"
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether that process is a `pilothouse`: the number of one that died may long be another program's."""
+    try:
+        return b"pilothouse" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _owner(lock: Path) -> int | None:

@@ -191,7 +191,9 @@ class Stack:
         endpoints.unlink(missing_ok=True)
         sandbox = self._settings.sandbox
         options = {"home": home, "seed": sandbox.seed, "scale": sandbox.scale, "pace": sandbox.pace}
-        ports = {f"{name}-port": self._port(f"sandbox {name}", 0) for name in ("sap", "salesforce", "admin")}
+        ports = {
+            f"{name}-port": self._port(f"sandbox {name}", getattr(self._settings.ports, name)) for name in ("sap", "salesforce", "admin")
+        }
         arguments = [part for name, value in {**options, **ports}.items() for part in (f"--{name}", str(value))]
         program = Program(
             name="sandbox",

@@ -9,11 +9,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from pilothouse.kernel.errors import PilothouseError
 from pilothouse.kernel.lake.identity import IDENTITY
@@ -45,6 +48,18 @@ HEAVY = (
     "pyarrow",
     "rich",
     "structlog",
+    "deltalake",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "splink",
+    "igraph",
+    "neo4j",
+    "statsforecast",
+    "pydantic_ai",
+    "openai",
+    "anthropic",
+    "psycopg_pool",
 )
 
 
@@ -140,6 +155,68 @@ def test_the_lake_has_one_door_which_writes_down_what_was_read() -> None:
         and ("deltalake" in imported(tree) or any(isinstance(node, ast.Attribute) and node.attr in doors for node in ast.walk(tree)))
     ]
     assert offenders == []
+
+
+def test_what_is_declared_is_a_frozen_value() -> None:
+    """Law 3: the kinds that `discover` looks for, and what extends them."""
+    from assets.platform import Platform
+    from connectors.connector import ConnectorKind
+    from graph.kinds import EdgeType, NodeType
+    from models.model import Model
+    from models.trees.facts import Facts
+    from pilothouse.agents.agent import Agent
+    from pilothouse.agents.tools import Tool
+    from pilothouse.kernel.settings import load
+    from pilothouse.kernel.streams import Stream
+    from quality.rule import Rule
+
+    platform = Platform(load(ROOT / "pilothouse.toml", running=False))
+    streams = {type(stream) for source in platform.sources.values() for stream in source.streams.values()}
+    assert len(streams) >= 3
+    kinds = {ConnectorKind, EdgeType, NodeType, Model, Facts, Agent, Tool, Stream, Rule, *streams}
+    assert [kind.__name__ for kind in kinds if not (is_dataclass(kind) and kind.__dataclass_params__.frozen)] == []  # type: ignore[attr-defined]
+
+
+def test_only_the_executor_writes_to_a_source() -> None:
+    """Law 7. A target is made by the platform, and called by what executes what was approved."""
+    allowed = {"pilothouse/approvals/executor.py", "assets/platform.py"}
+    writers = {"Target", "Receipt", "decode_receipt"}
+    offenders = [
+        name
+        for name, tree in trees()
+        if not name.startswith(("connectors/", "bench/"))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("connectors")
+        and ((node.module or "").endswith("writing") or writers & {alias.name for alias in node.names})
+    ]
+    assert set(offenders) - allowed == set()
+    assert offenders
+
+
+def test_secrets_are_held_as_such() -> None:
+    """A secret in a plain string would stand in every repr and every traceback."""
+    from connectors.connector import ConnectorKind
+    from pilothouse.kernel.concealing import sounds_secret
+    from pilothouse.kernel.registry import discover
+    from pilothouse.kernel.settings import Settings
+
+    looked_at = dict(_fields(Settings)) | {
+        f"{kind.name}.{path}": field for kind in discover("connectors", ConnectorKind).values() for path, field in _fields(kind.options)
+    }
+    secret = {path: str(field) for path, field in looked_at.items() if sounds_secret(path.rpartition(".")[2])}
+    files = ("_file", "_path", "_url")  # where a secret lies is none
+    assert len(secret) > 8
+    assert [path for path, kind in secret.items() if "SecretStr" not in kind and "str" in kind and not path.endswith(files)] == []
+
+
+def _fields(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting below a model with its annotation."""
+    for name, field in model.model_fields.items():
+        yield f"{path}{name}", field.annotation
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _fields(inner, f"{path}{name}.")
 
 
 def test_the_operational_database_is_never_another_engine() -> None:

@@ -30,6 +30,20 @@ QUESTIONS = (
     "MATCH p = (f:Firm {id: 'f0'})-[:OWNS*1..3]->(g:Firm) RETURN g.id AS g, length(p) AS n ORDER BY n, g",
     "MATCH (a:Firm)-[:OWNS]->(b:Firm) WITH b, count(a) AS n MATCH (b)-[:PLACED]->(o:Order) RETURN b.name AS b, n, o.id AS o ORDER BY o",
     "MATCH (a:Firm {id: 'f0'})-[]-(b) RETURN b.id AS b ORDER BY b",
+    # Of which no more is asked than the id, or how many there are:
+    "MATCH (f:Firm)-[r:OWNS|PLACED]-(n) RETURN f.id AS firm, type(r) AS edge, count(n) AS nodes ORDER BY firm, edge",
+    "MATCH (f:Firm)-[:OWNS]->(g:Firm) WITH DISTINCT g MATCH (g)-[:PLACED]->(o:Order) "
+    "RETURN g.id AS firm, count(DISTINCT o.id) AS n ORDER BY firm",
+    "MATCH (f:Firm)-[:OWNS]->(g:Firm) OPTIONAL MATCH (g)-[:OWNS]->(h:Firm) RETURN f.id AS a, g.id AS b, h.id AS c ORDER BY a, b, c",
+    "MATCH (f:Firm {id: 'f0'})-[:OWNS*0..4]-(g:Firm) RETURN g.id AS firm, count(g) AS ways ORDER BY firm",
+    # Conditions that can be asked before edges are followed, and such as cannot:
+    "MATCH (f:Firm {rating: 1})-[:PLACED]->(o:Order) WHERE f.name <> 'x' AND o.amount > 1 AND f.id <> 'f2' AND o.amount > f.rating "
+    "RETURN f.name AS name, o.id AS placed ORDER BY placed",
+    "MATCH (f:Firm)-[:PLACED]->(o:Order) WHERE f.rating > 1 AND o.amount > 1 OR f.id = 'f1' "
+    "RETURN f.id AS firm, o.id AS placed ORDER BY placed",
+    "MATCH (a:Firm {id: 'f0'}), (b:Firm {id: 'f1'}) WHERE a.rating <= b.rating RETURN a.name AS a, b.name AS b",
+    "MATCH (a:Firm {rating: 1})-[:OWNS]->(b:Firm {rating: a.rating}) RETURN a.id AS a, b.id AS b ORDER BY a, b",
+    "MATCH (f:Firm) WHERE EXISTS { (f)-[:PLACED]->(:Order {is_open: true}) } RETURN f.id AS firm ORDER BY firm",
 )
 
 

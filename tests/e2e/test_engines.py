@@ -15,6 +15,7 @@ TESTS = 12  # fewer would pass where a file was not collected
 
 @pytest.mark.skipif(not PYTHON.exists(), reason="`make test` installs .venv-engines")
 @pytest.mark.timeout(1_500)
+@pytest.mark.untraced
 def test_spark_snowflake_and_databricks_make_the_tables_that_duckdb_makes() -> None:
     command = [str(PYTHON), "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/engines"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

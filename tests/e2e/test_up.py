@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e import tour
+
 ROOT = Path(__file__).parents[2]
 PILOTHOUSE = Path(sys.executable).parent / "pilothouse"
 TABLES = {  # raw table -> the table of the company's own memory that it must equal
@@ -34,7 +36,7 @@ TABLES = {  # raw table -> the table of the company's own memory that it must eq
     "bureau.credit_rating": "warehouse_credit_rating",
     "bureau.ownership": "warehouse_ownership",
 }
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.untraced]  # a whole day of a company, made of parts that have tests of their own
 
 
 @dataclass
@@ -176,14 +178,30 @@ def test_each_new_order_is_decided(project: Project, summary: dict[str, Any]) ->
     assert credit_desk(project)["decided"] == after["decided"] + 1
 
 
-def test_what_is_approved_is_written_by_the_executor_and_can_be_undone(project: Project, summary: dict[str, Any]) -> None:
-    chosen = project.run("proposals", "--status", "open")[-1]
-    ((field, (before, after)),) = chosen["change"].items()
-    order = chosen["action"]["identity"]["SalesOrder"]
-    assert project.run("approve", chosen["id"], "--why", "agreed", "--wait")["status"] == "executed"
-    assert project.truth(f"sap_SalesOrder WHERE SalesOrder = '{order}' AND {field} = '{after}'") == 1
-    assert project.run("undo", chosen["id"], "--why", "they paid")["status"] == "undone"
-    assert project.truth(f"sap_SalesOrder WHERE SalesOrder = '{order}' AND {field} = '{before}'") == 1
+def test_the_tour_of_the_documentation_can_be_walked(project: Project, summary: dict[str, Any]) -> None:
+    first = summary["decisions"]["first"]
+    order = first["subject"].rpartition("/")[2]
+    ((field, (before, after)),) = first["proposal"]["change"].items()
+
+    def in_sap(value: str) -> bool:
+        return project.truth(f"sap_SalesOrder WHERE SalesOrder = '{order}' AND {field} = '{value}'") == 1
+
+    answers: dict[str, Any] = {}
+    ids = {"the first decision": first["id"], "what it proposes": first["proposal"]["id"], "the order that it is about": order}
+    for verb, *arguments in tour.commands(ids):
+        answer = answers[verb] = project.run(verb, *arguments, check=verb != "value")
+        if verb == "approve":
+            assert answer["status"] == "executed"
+            assert in_sap(after)
+        elif verb == "query":
+            assert answer["rows"] == [{"SalesOrder": order, field: after}]
+    assert answers["undo"]["status"] == "undone"
+    assert in_sap(before or "")
+    assert answers["replay"]["identical"]
+    assert answers["verify"]["damage"] == []
+    assert first["id"] in {each["decision"] for each in answers["affected"]}
+    assert answers["value"].get("message", "no decision can be judged yet").startswith("no decision can be judged yet")
+    assert {"decisions", "show", "why", "diff", "proposals", "sync", "outcomes", "backtest", "feedback", "eval"} <= answers.keys()
 
 
 def test_the_past_stays_readable(project: Project, summary: dict[str, Any]) -> None:

@@ -19,11 +19,13 @@ import pytest
 import sqlalchemy as sa
 
 from connectors.sap import KIND
-from connectors.target import Action, Target
+from connectors.target import Action, Receipt, Target, encode
 from pilothouse.agents.capsules import Draft, Ledger, Signer
+from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.approvals.executor import Executor
 from pilothouse.approvals.policy import Policy
 from pilothouse.approvals.principals import Principal, Principals
+from pilothouse.approvals.proof import Proof
 from pilothouse.approvals.proposals import APPROVED, Proposal, Proposals, Status, expire
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import (
@@ -90,22 +92,24 @@ def target(sandbox: Sandbox) -> Callable[[str], AbstractContextManager[Target]]:
 
 
 @pytest.fixture
-def executor(database: Database, proposals: Proposals, target: Callable[[str], AbstractContextManager[Target]]) -> Executor:
-    return Executor(database, proposals, target)
+def executor(database: Database, ledger: Ledger, proposals: Proposals, target: Callable[[str], AbstractContextManager[Target]]) -> Executor:
+    return Executor(database, proposals, Proof(ledger, POLICY), target)
 
 
 @pytest.fixture
 def propose(database: Database, ledger: Ledger, proposals: Proposals, order: str) -> Callable[..., Proposal]:
     def made(amount: int = 500, block: str = "Z1", seen: Mapping[str, str] | None = None, to: str = order) -> Proposal:
+        action = Action(key=f"hold-{to}", record="sales_order", identity={"SalesOrder": to}, values={"DeliveryBlockReason": block})
+        proposed = {"target": "s4", "record": action.record, "identity": action.identity, "values": action.values, "amount": str(amount)}
         decision = Draft(
             kind="decision",
             subject=f"s4/sales_order/{to}",
             at=datetime.now(UTC),
-            body={"action": "hold"},
+            body={"output": {"action": "hold", "proposal": proposed}},
+            blobs={"agent": canonical({"name": "credit_desk", "approvers": ["credit_manager"]})},
             agent="credit_desk",
             synthetic=True,
         )
-        action = Action(key=f"hold-{to}", record="sales_order", identity={"SalesOrder": to}, values={"DeliveryBlockReason": block})
         with database.begin() as connection:
             (capsule,) = ledger.append_within(connection, [decision])
             return proposals.propose_within(
@@ -160,6 +164,8 @@ def test_nothing_is_written_without_an_approval(
     made = propose()
     with pytest.raises(AgentError, match="is open, not approved"):
         executor.execute(made.id)
+    with pytest.raises(AgentError, match="is open: nothing was written that could be taken back"):
+        executor.undo(made.id, ADA, "to be sure")
     proposals.reject(made.id, ADA, "a good customer")
     with pytest.raises(AgentError, match="is rejected"):
         executor.execute(made.id)
@@ -268,8 +274,6 @@ def test_an_order_that_changed_since_is_a_conflict_that_is_kept(
         opened.execute(
             opened.plan(Action(key="sap", record="sales_order", identity={"SalesOrder": order}, values={"DeliveryBlockReason": "Z9"}))
         )
-    from connectors.target import encode
-
     proposals.move(proposals.get(made.id), "approved", "", plan=encode(kept))
     with pytest.raises(Conflict, match="Z9"):
         executor.execute(made.id)
@@ -321,7 +325,7 @@ def test_a_password_that_is_wrong_costs_no_approval(
     proposals.approve(made.id, ADA)
     assert KIND.target is not None
     options = KIND.options.model_validate({**sandbox.options("sap"), "password": "wrong"})
-    locked_out = Executor(database, proposals, lambda name: KIND.target(name, options))  # type: ignore[misc]
+    locked_out = Executor(database, proposals, Proof(proposals._ledger, POLICY), lambda name: KIND.target(name, options))  # type: ignore[misc]
     with pytest.raises(TargetForbids) as told:
         locked_out.execute(made.id)
     assert "PILOTHOUSE_SOURCES__S4__PASSWORD" in told.value.hint
@@ -368,12 +372,12 @@ def test_a_receipt_that_cannot_be_stored_is_stored_by_the_next_run_and_nothing_i
     proposals.approve(made.id, ADA)
     full = Full(database, proposals._ledger, POLICY, timedelta(days=3))
     with pytest.raises(DatabaseError, match="full"):
-        Executor(database, full, target).execute(made.id)
+        Executor(database, full, Proof(full._ledger, POLICY), target).execute(made.id)
     assert (proposals.get(made.id).status, block(sandbox, order)) == ("approved", "Z1")
     (tried,) = executor.execute_all()
     assert (tried.proposal.status, tried.said, writes(sandbox, order)) == ("executed", "found written", 1)
     with pytest.raises(DatabaseError, match="full"):
-        Executor(database, full, target).undo(made.id, ADA, "enough")
+        Executor(database, full, Proof(full._ledger, POLICY), target).undo(made.id, ADA, "enough")
     assert (proposals.get(made.id).status, block(sandbox, order)) == ("executed", "")
     assert executor.undo(made.id, ADA, "enough").status == "undone"
     assert (block(sandbox, order), writes(sandbox, order)) == ("", 2)
@@ -396,6 +400,144 @@ def test_a_proposal_is_found_by_its_decision_too(propose: Propose, proposals: Pr
         proposals.get("")
 
 
+FORGED = {
+    "approved by a row alone": "UPDATE pilothouse.proposals SET status = 'approved'",
+    "an approval that only the remarks know": """
+        INSERT INTO pilothouse.remarks (proposal, number, revision, by, verb, why, at)
+            SELECT id, 1, 1, 'ada', 'approve', '', now() FROM pilothouse.proposals;
+        UPDATE pilothouse.proposals SET status = 'approved'""",
+}
+TAMPERED = {
+    "another order": "UPDATE pilothouse.proposals SET action = replace(action::text, :order, :other)::json",
+    "another value": "UPDATE pilothouse.proposals SET action = replace(action::text, 'Z1', 'Z9')::json",
+    "another system": "UPDATE pilothouse.proposals SET target = 'crm'",
+    "another revision": "UPDATE pilothouse.proposals SET revision = 2",
+    "another author": "UPDATE pilothouse.proposals SET proposed_by = 'data_steward'",
+    "a name of its own": "UPDATE pilothouse.proposals SET action = replace(action::text, 'hold-', 'mine-')::json",
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_a_database_that_says_approved_is_not_believed(
+    propose: Propose, proposals: Proposals, executor: Executor, database: Database, sandbox: Sandbox, order: str, forged: str
+) -> None:
+    made = propose()
+    with database.begin() as connection:
+        connection.execute(sa.text(forged))
+    with pytest.raises(AccessDenied, match="tells of 0 approvals of this write, and it takes 1"):
+        executor.execute(made.id)
+    assert (proposals.get(made.id).status, writes(sandbox, order)) == ("refused", 0)
+
+
+@pytest.mark.parametrize("tampered", TAMPERED.values(), ids=TAMPERED)
+def test_a_proposal_that_was_changed_after_its_approval_is_not_written(
+    propose: Propose,
+    proposals: Proposals,
+    executor: Executor,
+    database: Database,
+    unblocked: Iterator[str],
+    sandbox: Sandbox,
+    order: str,
+    tampered: str,
+) -> None:
+    made, other = propose(), next(unblocked)
+    proposals.approve(made.id, ADA)
+    with database.begin() as connection:
+        connection.execute(sa.text(tampered), {"order": order, "other": other} if ":other" in tampered else {})
+    (tried,) = executor.execute_all()
+    assert (tried.proposal.status, writes(sandbox, order), writes(sandbox, other)) == ("refused", 0, 0)
+    assert "is not written" in tried.said
+
+
+def test_a_smaller_amount_or_other_roles_in_the_row_make_nobody_an_approver(
+    propose: Propose, proposals: Proposals, executor: Executor, database: Database, sandbox: Sandbox, order: str
+) -> None:
+    dear, foreign = propose(60_000), propose(500)
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE pilothouse.proposals SET amount = 5, roles = '{sales}'"))
+    proposals.approve(dear.id, Principal("eve", "sales", Decimal(1_000)))
+    proposals.approve(foreign.id, DAN)
+    assert {each.proposal.status for each in executor.execute_all()} == {"refused"}
+    assert writes(sandbox, order) == 0
+
+
+def test_an_approval_serves_once_and_not_where_somebody_else_said_no(
+    propose: Propose, proposals: Proposals, executor: Executor, database: Database, sandbox: Sandbox, order: str
+) -> None:
+    def again() -> str:
+        with database.begin() as connection:
+            connection.execute(sa.text("UPDATE pilothouse.proposals SET status = 'approved', said = ''"))
+        (tried,) = executor.execute_all()
+        return tried.said
+
+    dear = propose(60_000)
+    for each in (ADA, BEN):
+        proposals.approve(dear.id, each)
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE pilothouse.proposals SET status = 'open'"))
+    proposals.reject(dear.id, Principal("eve", "credit_manager"), "a good customer")
+    assert "tells of its rejection already" in again()
+    with database.begin() as connection:
+        connection.execute(sa.text("DELETE FROM pilothouse.remarks; DELETE FROM pilothouse.proposals"))
+    made = propose()
+    proposals.approve(made.id, ADA)
+    executor.execute(made.id)
+    executor.undo(made.id, ADA, "he paid")
+    assert "tells of its execution already" in again()
+    assert (block(sandbox, order), writes(sandbox, order)) == ("", 2)
+
+
+def test_who_edited_a_proposal_stays_its_author_whatever_the_remarks_say(
+    propose: Propose, proposals: Proposals, executor: Executor, database: Database, sandbox: Sandbox, order: str
+) -> None:
+    made = propose()
+    proposals.edit(made.id, ADA, {"DeliveryBlockReason": "Z2"}, "the softer block")
+    with database.begin() as connection:
+        connection.execute(sa.text("DELETE FROM pilothouse.remarks"))
+    proposals.approve(made.id, ADA)
+    with pytest.raises(AccessDenied, match="nobody approves their own"):
+        executor.execute(made.id)
+    assert writes(sandbox, order) == 0
+
+
+def test_a_plan_or_a_receipt_that_was_put_there_is_not_used(
+    propose: Propose,
+    proposals: Proposals,
+    executor: Executor,
+    database: Database,
+    target: Callable[[str], AbstractContextManager[Target]],
+    unblocked: Iterator[str],
+    sandbox: Sandbox,
+    order: str,
+) -> None:
+    made, other = propose(), next(unblocked)
+    proposals.approve(made.id, ADA)
+    with target("s4") as opened:
+        foreign = opened.plan(Action(key="x", record="sales_order", identity={"SalesOrder": other}, values={"DeliveryBlockReason": "Z9"}))
+    put = sa.text("UPDATE pilothouse.proposals SET status = :status, plan = :plan, receipt = :receipt")
+    with database.begin() as connection:
+        connection.execute(put, {"status": "approved", "plan": encode(foreign), "receipt": None})
+    with pytest.raises(AccessDenied, match="its plan is of another write"):
+        executor.execute(made.id)
+    receipt = Receipt(plan=foreign, identity={"SalesOrder": other}, after={"DeliveryBlockReason": ""}, token=foreign.token)
+    with database.begin() as connection:
+        connection.execute(put, {"status": "executed", "plan": None, "receipt": encode(receipt)})
+    with pytest.raises(AccessDenied, match="receipt is not the one"):
+        executor.undo(made.id, ADA, "please")
+    assert (writes(sandbox, order), writes(sandbox, other)) == (0, 0)
+
+
+def test_entries_that_somebody_else_signed_prove_nothing(
+    propose: Propose, proposals: Proposals, executor: Executor, database: Database, tmp_path: Path, sandbox: Sandbox, order: str
+) -> None:
+    made = propose()
+    forger = Ledger(database, Signer.open(tmp_path / "forger.pem"))
+    Proposals(database, forger, POLICY, timedelta(days=3)).approve(made.id, ADA, "as if I were her")
+    with pytest.raises(AccessDenied, match="tells of 0 approvals"):
+        executor.execute(made.id)
+    assert writes(sandbox, order) == 0
+
+
 def test_two_executors_write_once(propose: Propose, proposals: Proposals, executor: Executor, sandbox: Sandbox, order: str) -> None:
     made = propose()
     proposals.approve(made.id, ADA)
@@ -410,8 +552,25 @@ def test_two_executors_write_once(propose: Propose, proposals: Proposals, execut
     assert writes(sandbox, order) == 1
 
 
-def test_a_token_proves_who_somebody_is(database: Database) -> None:
-    people = Principals(database, {"ada": PrincipalSettings(role="credit_manager", limit=Decimal(5))})
+def test_a_token_that_was_put_into_the_database_is_nobodys(database: Database, key: Path, tmp_path: Path) -> None:
+    declared = {name: PrincipalSettings(role=role) for name, role in (("root", "admin"), ("dan", "sales"))}
+    people = Principals(database, declared, Signer.open(key))
+    forged = Principals(database, declared, Signer.open(tmp_path / "forger.pem")).issue("root", "me")
+    with pytest.raises(AccessDenied, match="nobody's"):
+        people.by_token(forged)
+    people.issue("root", "root")
+    mine = people.issue("dan", "root")
+    with database.begin() as connection:
+        connection.execute(sa.text("UPDATE pilothouse.principals SET token_hash = NULL WHERE name = 'root'"))
+        taken = connection.scalar(sa.text("SELECT token_hash FROM pilothouse.principals WHERE name = 'dan'"))
+        connection.execute(sa.text("UPDATE pilothouse.principals SET token_hash = NULL WHERE name = 'dan'"))
+        connection.execute(sa.text("UPDATE pilothouse.principals SET token_hash = :taken WHERE name = 'root'"), {"taken": taken})
+    with pytest.raises(AccessDenied, match="nobody's"):
+        people.by_token(mine)
+
+
+def test_a_token_proves_who_somebody_is(database: Database, key: Path) -> None:
+    people = Principals(database, {"ada": PrincipalSettings(role="credit_manager", limit=Decimal(5))}, Signer.open(key))
     token = people.issue("ada", "eve")
     assert people.by_token(token) == Principal("ada", "credit_manager", Decimal(5))
     with database.reading() as connection:
@@ -436,13 +595,15 @@ from connectors.sap import KIND
 from pilothouse.agents.capsules import Ledger, Signer
 from pilothouse.approvals.executor import Executor
 from pilothouse.approvals.policy import Policy
+from pilothouse.approvals.proof import Proof
 from pilothouse.approvals.proposals import Proposals
 from pilothouse.kernel.database import Database
 url, key, sap, user, password = sys.argv[1:6]
 database = Database(url)
-proposals = Proposals(database, Ledger(database, Signer.open(Path(key))), Policy(four_eyes_above=Decimal(50_000)), timedelta(days=3))
+ledger, policy = Ledger(database, Signer.open(Path(key))), Policy(four_eyes_above=Decimal(50_000))
+proposals = Proposals(database, ledger, policy, timedelta(days=3))
 options = KIND.options.model_validate({"url": sap, "user": user, "password": password})
-executor = Executor(database, proposals, lambda name: KIND.target(name, options))
+executor = Executor(database, proposals, Proof(ledger, policy), lambda name: KIND.target(name, options))
 print("ready", flush=True)
 for line in sys.stdin:
     executor.execute(line.strip())

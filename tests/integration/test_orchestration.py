@@ -112,6 +112,7 @@ def test_data_docs_judge_whole_tables_and_upkeep_runs(project: Project) -> None:
             instance=instance,
         )
     assert result.success
+    assert materialization(result, "platform/upkeep")["pruned_rejections"] == 0
     shown = materialization(result, "quality/data_docs")
     assert shown["tables"] >= 8
     assert (project.platform.settings.home / "data_docs" / "site" / "index.html").exists()
@@ -151,6 +152,10 @@ def test_doctor_asks_every_source(project: Project) -> None:
     findings = {finding["what"]: finding["state"] for finding in cli("doctor")}
     assert {findings[f"source {name}"] for name in ("s4", "crm", "bureau")} == {"ok"}
     assert findings["pilothouse up"] == "warning"
+    with project.sandbox.fault("unauthorized", server="sap"):
+        wrong = {finding["what"]: finding for finding in cli("doctor", code=1) if finding["state"] == "wrong"}
+    assert wrong.keys() == {"source s4"}
+    assert "PILOTHOUSE_SOURCES__S4__PASSWORD" in wrong["source s4"]["cure"]
 
 
 @pytest.mark.parametrize(("every", "line"), [(1, "* * * * *"), (15, "*/15 * * * *"), (120, "0 */2 * * *"), (1440, "0 0 * * *")])

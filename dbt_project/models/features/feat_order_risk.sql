@@ -21,7 +21,7 @@
 {%- endset %}
 
 with orders as (
-    select order_id, firm_id, ordered_on, placed_eur, placed_payment_days, _synthetic
+    select order_id, firm_id, ordered_on, placed_eur, placed_payment_days, placed_items, placed_magnitude, _synthetic
     from {{ ref('fct_order') }}
     where {{ touched_groups(['firm_id'], firms, asked_by=['order_id']) }}
 ),
@@ -34,6 +34,8 @@ earlier_orders as (
         cast(sum(case when {{ dbt.datediff('earlier.ordered_on', 'orders.ordered_on', 'day') }} <= 90 then 1 else 0 end) as bigint) as orders_90d,
         cast(sum(earlier.placed_eur) as decimal(18, 2)) as ordered_eur,
         cast(max(earlier.placed_eur) as decimal(18, 2)) as largest_order_eur,
+        cast(sum(earlier.placed_items) as bigint) as placed_items,
+        cast(sum(earlier.placed_magnitude) as decimal(18, 6)) as placed_magnitude,
         min(earlier.ordered_on) as first_ordered_on,
         {{ any_synthetic('earlier._synthetic') }} as _synthetic
     from orders
@@ -179,6 +181,12 @@ select
     case when orders.placed_eur > 0 and earlier_orders.ordered_eur > 0
         -- Rounded: engines disagree on the last bit of a logarithm.
         then round(ln(cast(orders.placed_eur as double) * earlier_orders.orders_before / cast(earlier_orders.ordered_eur as double)), 9) end as order_against_usual,
+    -- One item says little of how large an order is meant, and one earlier order little of what is usual: both are drawn to nothing.
+    case when orders.placed_items > 0 and earlier_orders.placed_items > 0 then round(
+        (
+            cast(orders.placed_magnitude as double)
+            - orders.placed_items * cast(earlier_orders.placed_magnitude as double) / earlier_orders.placed_items
+        ) / (orders.placed_items + 1.4e0) * earlier_orders.orders_before / (earlier_orders.orders_before + 1), 9) end as items_against_usual,
     coalesce(earlier_invoices.settled, 0) as invoices_settled,
     coalesce(earlier_invoices.settled_overdue, 0) as invoices_settled_overdue,
     coalesce(earlier_invoices.late, 0) as invoices_late,

@@ -22,6 +22,9 @@ items as (
         order_id,
         count(*) as items,
         cast(sum(case when rejection_reason is null then 0 else 1 end) as bigint) as rejected_items,
+        cast(sum(case when placed_quantity > 0 then 1 else 0 end) as bigint) as placed_items,
+        -- Decimals add up to the same in whatever order they come.
+        cast(sum(case when placed_quantity > 0 then cast(ln(cast(placed_quantity as double)) as decimal(18, 6)) else 0 end) as decimal(18, 6)) as placed_magnitude,
         {{ any_synthetic('_synthetic') }} as _synthetic
     from {{ ref('stg_s4__sales_order_item') }}
     where {{ needed_by('orders', 'order_id') }}
@@ -46,6 +49,8 @@ select
     orders.customer_group,
     coalesce(items.items, 0) as items,
     coalesce(items.rejected_items, 0) as rejected_items,
+    coalesce(items.placed_items, 0) as placed_items,
+    coalesce(items.placed_magnitude, 0) as placed_magnitude,
     orders.delivery_block,
     orders.credit_status,
     orders.process_status,

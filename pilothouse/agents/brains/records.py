@@ -67,6 +67,14 @@ class Records:
                     self._passed(decision.seq)
         return made
 
+    def prune(self, before: datetime) -> int:
+        """Take the traces of decisions before that moment away, which the ledger keeps; returns how many."""
+        gone, newest = 0, int(before.timestamp() * 1000) - 1  # MLflow takes those of the very moment, too
+        with self._tracking.opened() as client:
+            for experiment in client.search_experiments(filter_string=f"name LIKE '{EXPERIMENT.format(agent='%')}'"):
+                gone += client.delete_traces(experiment.experiment_id, max_timestamp_millis=newest)
+        return gone
+
     def _new(self) -> Iterator[tuple[Capsule, Mapping[str, Any]]]:
         """Decisions of language models that were not written down, with their definitions. Others are passed over, once."""
         while batch := self._ledger.after(self._position(), kind="decision", most=_AT_ONCE):

@@ -117,20 +117,26 @@ def _facts_of(action: str, reason: str, facts: Facts, request: Request) -> dict[
 
 
 def _reasons(decision: Decision, facts: Facts) -> list[str]:
-    """The tree's word, then what weighs most in the risk: what raises it where the order is not released, what lowers it where it is."""
-    told = [decision.reason]
+    """The tree's word with what the firm owes, then what weighs most in the risk: what raises it where the order is not released, what
+    lowers it where it is."""
+    told = [decision.reason, *_overdue(facts)]
     chance = facts["risk"].get("probability")
     if chance is not None:
         told.append(f"The model expects a late payment with a probability of {chance:.0%}")
     raising = decision.action != "release"
     weighty = [each for each in facts["risk"].get("reasons", []) if (each["adds"] > 0) == raising and abs(each["adds"]) >= 0.05]
     told += [f"{each['words']}: {_shown(each['value'])}, which {'raises' if raising else 'lowers'} it" for each in weighty[:2]]
-    overdue = facts.get("overdue_eur")
-    if overdue is not None and Decimal(str(overdue)) > 0:
-        told.append(f"{Decimal(str(overdue)):,.0f} EUR of its invoices were overdue when it ordered")
     if facts["cases"]:
         told.append(f"{len(facts['cases'])} open case{'s' if len(facts['cases']) > 1 else ''} in Salesforce")
     return told
+
+
+def _overdue(facts: Facts) -> list[str]:
+    overdue, late = Decimal(str(facts.get("overdue_eur") or 0)), facts.get("invoices_late_and_open") or 0
+    if overdue <= 0:
+        return []
+    long = f", and {late:,} invoice{'s' if late > 1 else ''} had been for more than 30 days" if late else ""
+    return [f"{overdue:,.0f} EUR were overdue when it ordered{long}"]
 
 
 def _shown(value: Any) -> str:

@@ -201,6 +201,14 @@ class Table:
         commit = replace(last, sequence=last.sequence + 1, batch_id=f"{last.batch_id}, retyped", contract=encode_schema(content))
         return self._written(pa.RecordBatchReader.from_batches(schema, rows), "overwrite", commit)
 
+    def prune(self, staying: pl.LazyFrame, last: Commit) -> Pinned:
+        """Write the rows that stay anew, without the others. The commit carries the last one's watermark on. CommitConflict where
+        somebody has appended since."""
+        schema = self.schema()
+        rows = (batch for frame in staying.collect_batches() for batch in frame.to_arrow().cast(schema).to_batches())
+        commit = replace(last, sequence=last.sequence + 1, batch_id=f"{last.batch_id}, pruned")
+        return self._written(pa.RecordBatchReader.from_batches(schema, rows), "overwrite", commit)
+
     def _written(self, rows: pa.RecordBatchReader, mode: Literal["append", "overwrite"], commit: Commit) -> Pinned:
         written = self._write(rows, mode, commit.encode, commit.sequence)
         assert written is not None

@@ -18,7 +18,7 @@ DUPLICATES = 0.02  # share of business partners, and of accounts, that stand for
 OVERLAP = 0.70  # share of accounts whose firm is a business partner too
 DAY = 86_400
 BURST = 4.0  # times as many orders
-_DUPLICATE_SHARE = 0.12  # of a firm's orders, through a duplicate of it
+DUPLICATE_SHARE = 0.12  # of a firm's orders, through a duplicate of it
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class World:
         _, originals = np.unique(firm, return_index=True)
         duplicate = np.ones(len(firm), dtype=bool)
         duplicate[originals] = False
-        weight[duplicate] *= _DUPLICATE_SHARE
+        weight[duplicate] *= DUPLICATE_SHARE
         return weight
 
     def add_partner(self, number: str, firm: int, name: str, day: int) -> int:

@@ -84,7 +84,7 @@ class Server:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         body = await _body(receive)
         if body is None:
-            answer = refused(ApiError(413, "REQUEST_ENTITY_TOO_LARGE", f"A request takes {LARGEST} bytes at most"))
+            answer = refused(_too_large())
         else:
             answer = await self._threaded(self._packed, scope, headers, body)
         if isinstance(answer.body, bytes):
@@ -101,7 +101,11 @@ class Server:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def _packed(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> Answer:
-        return _compressed(self._answer(scope, headers, body), headers.get("accept-encoding", ""))
+        try:
+            answer = self._answer(scope, headers, _unpacked(body, headers.get("content-encoding", "")))
+        except ApiError as error:
+            answer = refused(error)
+        return _compressed(answer, headers.get("accept-encoding", ""))
 
     def _answer(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> Answer:
         path: str = scope["path"]
@@ -206,6 +210,30 @@ async def _body(receive: Receive) -> bytes | None:
             pieces.append(piece)
         more = message.get("more_body", False)
     return None if size > LARGEST else b"".join(pieces)
+
+
+def _too_large() -> ApiError:
+    return ApiError(413, "REQUEST_ENTITY_TOO_LARGE", f"A request takes {LARGEST} bytes at most")
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """A body as it was before its sender compressed it. A small one that unpacks to gigabytes is stopped at the limit."""
+    if encoding.strip().lower() in {"", "identity"}:
+        return body
+    if encoding.strip().lower() != "gzip":
+        raise ApiError(415, "UNSUPPORTED_MEDIA_TYPE", f"Content-Encoding: gzip, not {encoding}")
+    from isal import isal_zlib
+
+    unpacker = isal_zlib.decompressobj(31)
+    try:
+        content: bytes = unpacker.decompress(body, LARGEST + 1)
+    except isal_zlib.IsalError as error:  # type: ignore[misc]  # its stubs take the class for one of its instances
+        raise ApiError.malformed("the body is no gzip, whatever its Content-Encoding says") from error
+    if len(content) > LARGEST:
+        raise _too_large()
+    if not unpacker.eof:
+        raise ApiError.malformed("the gzip of the body breaks off")
+    return content
 
 
 def _start(answer: Answer, length: Mapping[str, str]) -> dict[str, Any]:

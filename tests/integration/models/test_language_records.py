@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -111,4 +111,9 @@ def test_each_decision_of_a_model_is_shown_once_and_each_prompt_is_a_version(
     ]
     assert spans[0].outputs == {"action": "release"}
     assert traces[0].info.token_usage["total_tokens"] > 0
+    assert records.prune(NOON) == 0
+    assert records.prune(NOON + timedelta(seconds=1)) == 3
+    with tracking.opened() as client:
+        assert client.search_traces(locations=[tracking.experiment(client, "agent/tracing_desk")]) == []
+    assert records.write() == Traced()
     assert {version.template.split("\n")[2] for version in versions} == {"Hold what is large.", "Release what is small."}

@@ -11,7 +11,7 @@ import polars as pl
 
 from graph.resolution.corrections import Corrections
 from pilothouse.sandbox.company.salesforce import CASE
-from pilothouse.sandbox.company.sap import BUSINESS_PARTNER, BUSINESS_PARTNER_ADDRESS, SALES_ORDER
+from pilothouse.sandbox.company.sap import BUSINESS_PARTNER, BUSINESS_PARTNER_ADDRESS, SALES_ORDER, SALES_ORDER_ITEM
 from pilothouse.sandbox.company.sap_finance import BILLING_DOCUMENT, OPERATIONAL_ACCTG_DOC_ITEM_CUBE
 from pilothouse.sandbox.company.schema import Entity
 from pilothouse.sandbox.company.warehouse import CREDIT_RATING, INDUSTRY_INDEX, OWNERSHIP
@@ -102,6 +102,7 @@ def change_in_place(raw: RawCompany, orders: Sequence[str], customers: Sequence[
     """What is changed in place says later what it did not say then."""
     for order in orders:
         raw.company.store.update(SALES_ORDER, (order,), {"TotalNetAmount": "1.000", "CustomerPaymentTerms": "NT00"}, NOW)
+        raw.company.store.update(SALES_ORDER_ITEM, (order, "10"), {"RequestedQuantity": "9999.000"}, NOW)
     for customer in customers:
         raw.company.store.update(BUSINESS_PARTNER, (customer,), {"Industry": "RETL"}, NOW)
         address = some(raw, BUSINESS_PARTNER_ADDRESS, "BusinessPartner = ?", [customer])

@@ -30,8 +30,8 @@ from pilothouse.agents.running import replay, run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.tools import Calls
 from pilothouse.approvals.policy import Policy
-from pilothouse.approvals.proposals import Proposals
-from pilothouse.approvals.proposing import UNKNOWN, proposing
+from pilothouse.approvals.proposals import UNKNOWN, Proposals
+from pilothouse.approvals.proposing import proposing
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import DatabaseError, ModelUnavailable, ToolFailed
 from pilothouse.kernel.events import Event, EventLog
@@ -120,7 +120,7 @@ def test_an_event_becomes_a_decision_and_a_proposal(deciding: Make, database: Da
     assert (proposal.decision, proposal.amount, proposal.roles) == (came[0].capsule.digest, Decimal("1200.50"), ("credit_manager",))  # type: ignore[union-attr]
     assert proposal.change == {"DeliveryBlockReason": ["", "01"]}
     for capsule in ledger.entries(kind="decision"):
-        assert set(capsule.blobs) == {"agent", "versions", "request", "cassette", "looked", "output"}
+        assert set(capsule.blobs) == {"agent", "versions", "request", "cassette", "output", "looked"}
         assert replay(ledger, capsule, AGENT).identical
     request = Request.from_json(json.loads(ledger.blob(came[0].capsule.blobs["request"])))  # type: ignore[union-attr]
     assert (request.event["topic"], request.event_id) == ("order.created", "1")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assets.holding import Holding
 from assets.loading import Load, Loader
 from connectors.connector import Connector
 from pilothouse.kernel.errors import DataRejected, SourceContractChanged, SourceUnavailable
@@ -201,6 +202,18 @@ def test_rejected_rows_reach_quarantine_and_the_others_go_on(lake: Lake) -> None
     rejected = lake.quarantine("book", "thing").scan().collect()
     assert sorted(rejected["rule"].to_list()) == ["key is complete", "row is readable"]
     assert rejected["_synthetic"].all()
+
+
+def test_what_is_held_goes_after_its_retention_and_is_held_again_if_it_comes_again(lake: Lake) -> None:
+    source = Book(row(1, "a"), row(2, "b"), row(3, "c"))
+    rule = Rule("name is a", "expect_column_values_to_be_in_set", {"column": "name", "value_set": ["a"]}, "quarantine")
+    load(lake, source, rules=[rule])
+    holding = Holding(lake, "book", "thing")
+    assert holding.prune(NOON) == 0
+    assert holding.prune(datetime.now(UTC) + timedelta(days=1)) == 2
+    assert holding.table.rows() == 0
+    assert load(lake, source, rules=[rule]).rejected == 2
+    assert (holding.table.rows(), held(lake)) == (2, [(1, "a")])
 
 
 def test_a_bad_row_that_comes_again_on_every_read_is_held_once(lake: Lake) -> None:

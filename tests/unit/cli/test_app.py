@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 
 from pilothouse.cli.app import app
@@ -33,7 +34,18 @@ def test_standard_output_carries_the_answer_alone_whatever_is_logged_meanwhile(t
             timeout=120,
         )
     assert "request repeated" in answer.stderr
-    assert {"source s4"} <= {finding["what"] for finding in json.loads(answer.stdout)}
+    (source,) = [finding for finding in json.loads(answer.stdout) if finding["what"] == "source s4"]
+    assert source["state"] == "wrong"
+    assert "PILOTHOUSE_SOURCES__S4__URL" in source["cure"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands(shell: str) -> None:
+    asked = {"COMP_WORDS": "pilothouse quar", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "pilothouse quar"}
+    for_fish = {"_TYPER_COMPLETE_FISH_ACTION": "get-args"} if shell == "fish" else {}
+    environment = {**asked, **for_fish, "_PILOTHOUSE_COMPLETE": f"complete_{shell}"}
+    told = subprocess.run([PILOTHOUSE], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert "quarantine" in told.stdout, told.stderr
 
 
 def test_every_command_answers_programs_too_and_shows_an_example() -> None:

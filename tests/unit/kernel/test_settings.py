@@ -14,7 +14,7 @@ from pilothouse.kernel.settings import load, project_file
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("PILOTHOUSE_CONFIG", "PILOTHOUSE_HOME"):
+    for name in ("PILOTHOUSE_CONFIG", "PILOTHOUSE_HOME", "PILOTHOUSE_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "pilothouse.toml").write_text('[sources.s4]\nconnector = "sap"\nurl = "https://s4"\n')
     return tmp_path
@@ -26,6 +26,20 @@ def test_the_environment_overrides_the_file_and_joins_its_sections(project: Path
     settings = load()
     assert settings.sources["s4"].options() == {"url": "https://s4", "password": "geheim"}
     assert settings.sandbox.scale == 0.1
+
+
+def test_a_managed_database_may_be_named_by_one_plain_variable(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = project / ".pilothouse" / "run"
+    running.mkdir(parents=True)
+    (running / "local.toml").write_text('[database]\nurl = "postgresql://local"\n')
+    monkeypatch.setenv("PILOTHOUSE_DATABASE_URL", "postgresql://managed")
+    for settings in (load(), load(running=False)):
+        assert settings.database.url is not None
+        assert settings.database.url.get_secret_value() == "postgresql://managed"
+    monkeypatch.setenv("PILOTHOUSE_DATABASE__URL", "postgresql://by-section")
+    url = load().database.url
+    assert url is not None
+    assert url.get_secret_value() == "postgresql://by-section"
 
 
 def test_what_up_runs_right_now_overrides_the_file(project: Path) -> None:

@@ -398,7 +398,7 @@ def test_the_commands_show_decide_and_take_a_table_out_and_in(tmp_path: Path) ->
     back = pilothouse("import", str(tmp_path / "credit_release.dmn"), "--facts", "order", "--out", str(tmp_path / "credit_release.yaml"))
     assert back.returncode == 0, back.stderr
     asked_again = pilothouse("decide", str(tmp_path / "credit_release.yaml"), *words.split())
-    assert "prepayment, share 0.5: A late payment is possible" in asked_again.stdout
+    assert "prepayment, share 0.5: The risk of a late payment calls for half of the order ahead" in asked_again.stdout
     refused = pilothouse("decide", "credit_release", "-v", "placed_eur=much")
     assert refused.returncode == 1
     assert "placed_eur is 'much', and not a number" in refused.stderr

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import polars as pl
@@ -98,6 +98,19 @@ def test_a_row_stays_while_one_of_its_rejections_is_open() -> None:
     second = quarantine.release(quarantine.open_rejections(later), later, by="ann")
     assert [row.count('"id":2') for row in second.rows] == [1]
     assert second.rules == ("amount is not negative", "currency is a code")
+
+
+def test_a_rejection_stays_as_long_as_the_newest_that_became_of_it() -> None:
+    first, second = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    split = Gate([AMOUNT, CURRENCY], ["id"]).split(ROWS)
+    came = quarantine.records(split.rejected, source="s4", stream="order", batch_id="b1", synthetic=True, at=first)
+    opened = quarantine.open_rejections(history(came), rule=AMOUNT.name).head(1)
+    freed = quarantine.release(opened, history(came), by="ada", at=second).records
+    both = history(came, freed)
+    assert quarantine.staying(both, since=first).collect().height == 4
+    assert set(quarantine.staying(both, since=second).collect()["id"]) == set(opened["id"])
+    assert quarantine.staying(both, since=second).collect().height == 2
+    assert quarantine.staying(both, since=second + timedelta(days=1)).collect().is_empty()
 
 
 def test_an_id_may_be_shortened_but_not_guessed() -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from pilothouse.sandbox.company.salesforce import record_id
 from pilothouse.sandbox.salesforce.bulk import ENDED
+from pilothouse.sandbox.salesforce.bulk_ingest import LARGEST
 from pilothouse.sandbox.salesforce.spool import Spool
 from tests.unit.sandbox.salesforce_org import ACME, ENTITIES, GLOBEX, NOW, Org, org, system
 
@@ -226,6 +227,30 @@ def test_each_row_ends_in_one_of_the_result_files(here: Org) -> None:
     assert errors == ["REQUIRED_FIELD_MISSING", "INVALID_CSV_LINE"]
     assert rows(here, key, "unprocessedrecords") == []
     assert here.query(f"SELECT Name FROM Account WHERE Id = '{done[0]['sf__Id']}'")[0]["Name"] == 'One, "quoted"\nand long'
+
+
+def test_rows_may_come_compressed(here: Org) -> None:
+    key = here.call("POST", "jobs/ingest", json={"operation": "insert", "object": "Account"}).json()["id"]
+    sent = {"content": gzip.compress(b"Name\nPacked\n"), "headers": {"content-encoding": "gzip", "content-type": "text/csv"}}
+    assert here.call("PUT", f"jobs/ingest/{key}/batches", **sent).status_code == 201
+    here.call("PATCH", f"jobs/ingest/{key}", json={"state": "UploadComplete"})
+    assert ended(here, "ingest", key)["numberRecordsProcessed"] == 1
+    assert here.names("Name = 'Packed'") == ["Packed"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "content", "error"),
+    [
+        ("br", b"Name\nPacked\n", (415, "UNSUPPORTED_MEDIA_TYPE")),
+        ("gzip", b"Name\nPacked\n", (400, "JSON_PARSER_ERROR")),
+        ("gzip", gzip.compress(b"Name\nPacked\n")[:-6], (400, "JSON_PARSER_ERROR")),
+        ("gzip", gzip.compress(bytes(LARGEST + 1), 9), (413, "REQUEST_ENTITY_TOO_LARGE")),
+    ],
+    ids=["another encoding", "no gzip", "cut", "small outside and large inside"],
+)
+def test_a_body_that_cannot_be_unpacked_is_refused(unchanged: Org, encoding: str, content: bytes, error: tuple[int, str]) -> None:
+    refused = unchanged.call("PUT", "jobs/ingest/750000000000001AAA/batches", content=content, headers={"content-encoding": encoding})
+    assert code(refused) == error
 
 
 def test_an_empty_value_leaves_a_field_alone_and_na_empties_it(here: Org) -> None:

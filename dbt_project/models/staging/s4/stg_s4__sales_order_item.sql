@@ -6,6 +6,7 @@ select
     Product as product_id,
     {{ said('ProductGroup') }} as product_group,
     RequestedQuantity as quantity,
+    _first_RequestedQuantity as placed_quantity,
     RequestedQuantitySAPUnit as unit,
     NetAmount as net_amount,
     NetPriceAmount as net_price,
@@ -22,4 +23,4 @@ select
     _changed_at,
     _seen_at,
     _synthetic
-from {{ current_rows('s4', 'sales_order_item', {'order_id': 'SalesOrder', 'item_id': 'SalesOrderItem'}) }} as current_row
+from {{ current_rows('s4', 'sales_order_item', {'order_id': 'SalesOrder', 'item_id': 'SalesOrderItem'}, first=['RequestedQuantity']) }} as current_row
