@@ -100,7 +100,9 @@ class Observer:
         self._firm = orders["firm"].to_numpy()
         self._day = _days(orders["CreationDate"])
         plain = signals(self._firms, self._firm, self._day, np.zeros(len(self._firm)), self._end)
-        self._known = INTERCEPT + sum(_WORTH[name] * plain[name] for name in ("industry_slump", "country", "new_customer"))
+        self._known: Floats = INTERCEPT + np.sum(
+            [_WORTH[name] * plain[name] for name in ("industry_slump", "country", "new_customer")], axis=0
+        )
         items = _raw(lake, "s4", "sales_order_item", "SalesOrder", "RequestedQuantity")
         place = items["SalesOrder"].replace_strict(self._place).to_numpy()
         self._size, self._spread = _sizes(place, items["RequestedQuantity"].cast(pl.Float64).to_numpy(), self._firms.size[self._firm])
@@ -325,7 +327,7 @@ def _late(log_odds: Floats, size: Any, spread: Any) -> Floats:
 def _pieced(sums: dict[tuple[int, int], Floats], burst: int, distress: int, count: int) -> Floats:
     """The logarithms of all invoices: without events up to the first, with one up to the second, with both from there."""
     first, second = min(burst, distress), max(burst, distress)
-    total = sums[0, 0][first]
+    total: Floats = sums[0, 0][first]
     if second > first:
         one = sums[(1, 0) if burst < distress else (0, 1)]
         total = total + one[second] - one[first]

@@ -82,6 +82,7 @@ def _prune_runs(instance: dg.DagsterInstance, before: datetime) -> int:
     records = instance.get_run_records(dg.RunsFilter(statuses=finished, created_before=before), limit=5_000)
     for record in records:
         instance.delete_run(record.dagster_run.run_id)
+        instance.compute_log_manager.delete_logs(prefix=[record.dagster_run.run_id])  # Dagster itself leaves these files for ever
     return len(records)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -46,8 +47,7 @@ class Program:
     def start(self) -> None:
         """Start it; `await_ready` waits for it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
-            self.log.replace(self.log.with_suffix(".old.log"))
+        self._cut_log()
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 self.command,
@@ -85,6 +85,7 @@ class Program:
     def revive(self) -> bool:
         """Start it again if it died: at once the first time, later and later if it keeps dying. Whether it was started."""
         if self.alive:
+            self._cut_log()
             return False
         now = time.monotonic()
         if self._died_at is None:
@@ -96,6 +97,12 @@ class Program:
         self._died_at = None
         self.start()
         return True
+
+    def _cut_log(self) -> None:
+        """Begin the log anew where it has grown long, and keep the one before. A program appends, so it goes on at the new beginning."""
+        if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT:
+            shutil.copyfile(self.log, self.log.with_suffix(".old.log"))
+            os.truncate(self.log, 0)
 
     def stop(self) -> None:
         """Ask it and its children to end; insist after a while."""

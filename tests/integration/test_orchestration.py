@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,7 @@ from assets.loading import Loader
 from assets.resource import PlatformResource
 from orchestration.schedules import cron
 from orchestration.sensors import announce_pending
+from orchestration.upkeep import _prune_runs
 from pilothouse.cli.app import app
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.lake.current import current
@@ -166,3 +168,23 @@ def test_an_interval_becomes_a_cron_line(every: int, line: str) -> None:
 def test_an_interval_that_cron_cannot_say_is_refused_with_those_it_can() -> None:
     with pytest.raises(ConfigError, match=r"sources\.s4\.every[\s\S]*1 min"):
         cron(timedelta(minutes=7), "sources.s4.every")
+
+
+def test_runs_go_after_their_retention_with_what_they_printed() -> None:
+    @dg.op
+    def nothing() -> None: ...
+
+    @dg.job
+    def short() -> None:
+        nothing()
+
+    with dg.DagsterInstance.local_temp() as instance:
+        run = short.execute_in_process(instance=instance).run_id
+        printed = [run, "compute_logs", "step"]
+        with instance.compute_log_manager.capture_logs(printed):
+            sys.stdout.write("said\n")
+        assert instance.compute_log_manager.get_log_data(printed).stdout
+        assert _prune_runs(instance, datetime.now(UTC) - timedelta(days=1)) == 0
+        assert _prune_runs(instance, datetime.now(UTC) + timedelta(days=1)) == 1
+        assert not instance.has_run(run)
+        assert not instance.compute_log_manager.get_log_data(printed).stdout

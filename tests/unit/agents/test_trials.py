@@ -61,6 +61,14 @@ def test_the_desk_stands_up_to_its_trials() -> None:
     assert report.objections(None) == []
 
 
+def test_what_is_overdue_is_told_before_what_the_model_expects() -> None:
+    output = CREDIT_DESK.output.model_validate_json(decided_on(CREDIT_DESK, CASES[1]).output).model_dump()
+    assert output["reasons"][1] == "14,000 EUR were overdue when it ordered, and 3 invoices had been for more than 30 days"
+    assert output["reasons"][2].startswith("The model expects")
+    settled = CREDIT_DESK.output.model_validate_json(decided_on(CREDIT_DESK, GOOD_CUSTOMER).output).model_dump()
+    assert not any("overdue" in each for each in settled["reasons"])
+
+
 def test_a_laxer_tree_fails_the_cases_that_it_is_laxer_in() -> None:
     report, standing = tried(LAX, CASES), tried(CREDIT_DESK, CASES)
     assert "three invoices long overdue" in standing.passed - report.passed
