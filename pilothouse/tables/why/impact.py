@@ -3,13 +3,14 @@
 For each model, in the order of their making, the query by which an incremental build finds what a change touches names the rows
 that may depend on rows known to. Their own annotated text, of those columns alone that can depend on any of these, then says which
 do. Rows that need it only as one choice of several may depend on nothing in the end: these are asked for their sources, as `why`
-would, all rows of a table at once.
+would, all rows of all tables at once. A bureau's rating is such a choice in a dozen tables, and what is below them is the same: asked
+for table by table, it was read and planned a dozen times.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,6 +59,26 @@ class _Reached:
         return any(found) if found else None
 
 
+@dataclass
+class _Telling:
+    """The rows of one table that are to be told of."""
+
+    model: Model
+    found: _Reached
+    keys: set[Key]
+
+    def doubtful(self) -> dict[Key, set[str]]:
+        """The rows that depend on what was reached for sure in no column, each with all of its columns."""
+        columns = {column.name for column in self.model.columns if not column.name.startswith("_")}
+        return {key: columns for key in self.keys if not any(self.found.cells[key].values())}
+
+    def dependents(self) -> Iterator[Dependent]:
+        """The rows as they are told."""
+        for key in sorted(self.keys):
+            told = tuple(sorted(name for name in self.found.cells[key] if name))
+            yield Dependent(*self.found.at, dict(zip(self.model.key, key, strict=True)), told)
+
+
 class Impact:
     """The rows that depend on some others, as the tables are now or as they were."""
 
@@ -75,6 +96,7 @@ class Impact:
         """The rows of every table that depend on any of these. Rows of a raw table go by their identity, alone or with the moment when a
         version of them was seen; others by their key. Tables that are named in `versions` are taken at these and no others are asked;
         without a name, all are, as they are now. `tell` names the tables to tell of, and which of their rows; all without it."""
+        telling: list[_Telling] = []
         with self._explainer.walk() as walk:
             start = self._start(walk, table, keys, versions)
             reached = {table: start}
@@ -85,7 +107,11 @@ class Impact:
                     if found is not None and found.cells:
                         reached[model.table] = found
                         if tell is None or model.table in tell:
-                            yield from self._told(model, found, start, None if tell is None else tell[model.table])
+                            among = None if tell is None else tell[model.table]
+                            telling.append(_Telling(model, found, {*found.cells} if among is None else found.cells.keys() & {*among}))
+        self._settle(telling, start)
+        for each in telling:
+            yield from each.dependents()
 
     def key_of(self, table: str) -> tuple[str, ...] | None:
         """By which columns rows of a table are named; None where no model makes it."""
@@ -150,23 +176,21 @@ class Impact:
             walk.connection.ask_those(model, query)
         return duck.execute(f'SELECT 1 FROM asked."{model.name}" LIMIT 1').fetchone() is not None
 
-    def _told(self, model: Model, found: _Reached, start: _Reached, among: Collection[Key] | None) -> Iterator[Dependent]:
-        """The rows that depend on those that it started from. Those that do for sure in no column are asked for their sources: in a walk
-        of their own, as what stands where the models' texts look for it is another each time."""
-        columns = {column.name for column in model.columns if not column.name.startswith("_")}
-        cells_of = found.cells if among is None else {key: found.cells[key] for key in among if key in found.cells}
-        doubtful = [key for key, cells in cells_of.items() if not any(cells.values()) and key not in found.idle]
-        idle = set(found.idle)
-        if doubtful:
-            with self._explainer.walk() as walk:
-                needs = walk.atoms(found.at, dict.fromkeys(doubtful, columns))
-            # Needs are told down to raw rows: where it started from others, what is doubtful counts.
-            raw, width = {(start.at.table, *key) for key in start.cells}, 1 + len(RAW_KEY)
-            of_raw = self._explainer.model_of(start.at.table) is None
-            idle |= {key for key in doubtful if of_raw and not raw & {atom[:width] for atom in needs[key]}}
-        for key in sorted(cells_of.keys() - idle):
-            told = tuple(sorted(name for name in found.cells[key] if name))
-            yield Dependent(*found.at, dict(zip(model.key, key, strict=True)), told)
+    def _settle(self, telling: Sequence[_Telling], start: _Reached) -> None:
+        """Leave out rows that depend on nothing in the end: of those that do for sure in no column, their sources tell. They are found
+        by a walk of their own, as what stands where the models' texts look for it is another than on the way up."""
+        for each in telling:
+            each.keys -= each.found.idle
+        if self._explainer.model_of(start.at.table) is not None:
+            return  # needs are told down to raw rows: where it started from others, what is doubtful counts
+        doubtful = {each.found.at: each.doubtful() for each in telling}
+        wanted = {at: rows for at, rows in doubtful.items() if rows}
+        if not wanted:
+            return
+        with self._explainer.walk() as walk:
+            needed = walk.needing({SEPARATOR.join((start.at.table, *key, "")) for key in start.cells}, wanted)
+        for each in telling:
+            each.keys -= {key for key in doubtful[each.found.at] if (each.found.at, key) not in needed}
 
 
 def _can_reach(recipe: Recipe, below: Mapping[tuple[str, str], _Reached]) -> bool:

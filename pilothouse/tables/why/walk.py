@@ -61,6 +61,13 @@ class Walk:
         there = {key: columns for key, columns in wanted.items() if key in self._tables[at].values}
         return {key: {tuple(atom.split(SEPARATOR)) for atom in self._settled([(at, key, columns)])} for key, columns in there.items()}
 
+    def needing(self, atoms: Collection[str], wanted: Mapping[At, Mapping[Key, set[str]]]) -> set[tuple[At, Key]]:
+        """Which of these rows of several tables need one of these raw rows, each row by itself. Whatever several of them are made of is
+        asked for once."""
+        self._ask_down({at: {key: set(columns) for key, columns in rows.items()} for at, rows in wanted.items()})
+        named = ((at, key, columns) for at, rows in wanted.items() for key, columns in rows.items())
+        return {(at, key) for at, key, columns in named if not self._settled([(at, key, columns)]).isdisjoint(atoms)}
+
     def _settled(self, wanted: Iterable[tuple[At, Key, set[str]]]) -> set[str]:
         needed = Needed()
         for at, key, columns in wanted:
