@@ -187,22 +187,22 @@ def _executed(tried: Sequence["Tried"]) -> dg.MaterializeResult:  # type: ignore
     columns = [dg.TableColumn(name) for name in names]
     rows = [(each.proposal.id, f"{each.proposal.target}: {each.proposal.action}", each.proposal.status, each.said) for each in tried]
     statuses = Counter(each.proposal.status for each in tried)
-    failed = [each.proposal.id for each in tried if each.proposal.status in {"refused", "conflict"}]
+    stuck = [each.proposal.id for each in tried if each.stuck]
     return dg.MaterializeResult(
         metadata={
             "executed": statuses["executed"],
             "to_be_tried_again": statuses["approved"],
-            "refused": len(failed),
+            "refused": sum(each.stuck and each.proposal.status != "approved" for each in tried),
             "table": dg.MetadataValue.table(
                 [dg.TableRecord(dict(zip(names, row, strict=True))) for row in rows], schema=dg.TableSchema(columns)
             ),
         },
         check_results=[
             dg.AssetCheckResult(
-                passed=not failed,
+                passed=not stuck,
                 check_name=WENT_THROUGH,
                 severity=dg.AssetCheckSeverity.WARN,
-                description=f"`pilothouse proposals` tells what became of {', '.join(failed)}" if failed else None,
+                description=f"`pilothouse proposals` tells what became of {', '.join(stuck)}" if stuck else None,
             )
         ],
     )

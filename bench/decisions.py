@@ -1,11 +1,11 @@
 """Decisions: what one costs, what it costs to remember it, whether all can be made again, and why, at a million orders and exactly.
 
-Ten thousand decisions are made over the tables of a million orders, kept as the platform keeps them, written into a bundle and made
-again from the bundle alone, in a process in which every socket is refused. Whether why is right is held against brute force over small
-companies: raw rows are taken away, tables are made again by the models' own texts, and the agent decides again
-(`tests/integration/tables/decided_again.py`).
-
-`AGENTS` are whose decisions these are: an agent whose brain is a language model joins here.
+Each brain makes ten thousand decisions over the tables of a million orders: the policy, and a language model whose server nobody here
+wrote, which calls tools, also such as there are none, and says what is no decision before it says one. They are kept as the platform
+keeps them, written into a bundle and made again from the bundle alone, in a process in which every socket is refused. Whether why is
+right is held against brute force over small companies: raw rows are taken away, tables are made again by the models' own texts, and
+the agent decides again (`tests/integration/tables/decided_again.py`). That is for the policy alone: of a language model nobody knows
+what it would have said to other rows, so why names all that it was told.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import json
 import random
 import socket
 import statistics
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -34,31 +37,37 @@ from models.declared.late_payment_risk import LATE_PAYMENT_RISK
 from models.training import read_tables
 from models.versions import Version, VersionTable
 from pilothouse.agents.agent import Agent, Request
+from pilothouse.agents.brains.gateway import Gateway
+from pilothouse.agents.brains.language import speaking
+from pilothouse.agents.brains.speakers import Speaker
 from pilothouse.agents.capsules import Capsule, Ledger, Signer, bundle
 from pilothouse.agents.capsules.bundle import Bundle
 from pilothouse.agents.capsules.capsule import Digest
+from pilothouse.agents.deciding import HELD_BACK, TOGETHER
 from pilothouse.agents.desks.credit_desk import CREDIT_DESK
 from pilothouse.agents.explaining.opened import Opened
 from pilothouse.agents.explaining.why import Deciding
-from pilothouse.agents.running import replay, run
+from pilothouse.agents.running import Run, replay, run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.kernel.database import Database
+from pilothouse.kernel.errors import AgentError
 from pilothouse.kernel.lake import Lake
-from pilothouse.kernel.settings import TableSettings
+from pilothouse.kernel.settings import LanguageModelSettings, ProviderSettings, TableSettings
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.sandbox.company.company import Company
 from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import FOLDER, Project
 from pilothouse.tables.why.explain import Explainer
+from tests.aimock import Aimock, calls
 from tests.integration.tables.conftest import NOW
 from tests.integration.tables.decided_again import DecidedAgain, resolved
 from tests.integration.tables.removal import is_cause
 from tests.raw_company import RawCompany
 
-AGENTS: Final[tuple[Agent, ...]] = (CREDIT_DESK,)
-TOGETHER: Final = 50  # decisions that one run makes, each with a capsule of its own
-EXPLAINED: Final = 60
+ALONE: Final = 50  # decisions that are remembered each by itself, as where one order comes at a time
+SCRIPTED: Final = 50  # decisions for which a server is told what to say at once
+EXPLAINED: Final = 100
 PROVED: Final = 20  # decisions of a small company that are held against brute force
 CHECKED: Final = 8  # rows behind each
 REMOVED: Final = 40  # rows that are not behind it
@@ -70,7 +79,7 @@ def figures(large: float = 25.0, decisions: int = 10_000, small: float = 0.02) -
     with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
         orders = tables.raw(folder, large)
         ours("bench.decisions:prepare", folder)
-        made = ours("bench.decisions:decide", folder, str(decisions)).rows
+        made = ours("bench.decisions:decide", folder, str(decisions)).rows + ours("bench.decisions:speak", folder, str(decisions)).rows
         again = ours("bench.decisions:make_again", folder)
         ours("bench.decisions:explain", folder)
         first = ours("bench.decisions:explain_first", folder)
@@ -78,12 +87,14 @@ def figures(large: float = 25.0, decisions: int = 10_000, small: float = 0.02) -
     return [
         figure(f"a policy decision, warm, {orders:,} orders, p95", took["decision_p95"], "ms", better="lower", bar=20),
         figure("  p50", took["decision_p50"], "ms", better="lower"),
-        figure(f"remembering it, {TOGETHER} decisions a run", 100 * took["recording"], "% of a decision", better="lower", bar=5),
-        figure("  where each is remembered alone, and on disk before it is told", took["alone"], "ms", better="lower"),
+        figure("remembering it, where orders come in numbers", 100 * took["recording"], "% of a decision", better="lower", bar=5),
+        figure("  where one comes at a time, and is on disk before it is told", took["alone"], "ms", better="lower"),
+        figure("the same of a language model's decision", 100 * took["spoken_recording"], "% of a decision", better="lower", bar=5),
         figure("a capsule after deduplication, median", took["capsule_median"] / 1_000, "KB", better="lower", bar=50),
+        figure("the same of a language model's decision", took["spoken_median"] / 1_000, "KB", better="lower", bar=50),
         figure("  all of them, on disk", took["stored"] / made / 1_000, "KB each", better="lower"),
         figure(
-            f"replay of {made:,} decisions, every socket refused: incomplete or of other bytes",
+            f"replay of {made:,} decisions of both brains, every socket refused: incomplete or of other bytes",
             made - again.rows,
             "",
             better="lower",
@@ -112,39 +123,91 @@ def prepare(folder: str) -> int:
 
 
 def decide(folder: str, count: str) -> int:
-    """Make and keep so many decisions on the newest orders; how many they are."""
-    lake = Lake(f"{folder}/lake")
-    orders = lake.table("marts/fct_order").scan().select("order_id").collect()["order_id"].sort().to_list()
-    wanted = random.Random(5).sample(orders[-max(4 * int(count), 100) :], min(int(count), len(orders)))
-    thinking: list[float] = []
-    remembering = 0.0
-    with kept(folder) as (ledger, database):
-        for agent in AGENTS:
-            snapshot = Snapshot.take(lake, agent.tables)
-            run(agent, about(wanted[0]), snapshot)  # what is opened once
-            for begin in range(0, len(wanted), TOGETHER):
-                runs = []
-                for order in wanted[begin : begin + TOGETHER]:
-                    began = time.perf_counter()
-                    runs.append(run(agent, about(order), snapshot))
-                    thinking.append(time.perf_counter() - began)
-                began = time.perf_counter()
-                ledger.append([each.draft() for each in runs])
-                remembering += time.perf_counter() - began
-            alone = [timed(lambda made=made: ledger.append([made.draft()])) for made in runs]  # type: ignore[misc]
-            snapshot.close()
+    """Let the policy make and keep so many decisions on the newest orders; how many they are."""
+    with kept(folder) as (ledger, _):
+        took, runs = worked(folder, int(count), CREDIT_DESK, ledger)
+        alone = [timed(lambda made=made: ledger.append([made.draft()])) for made in runs[-ALONE:]]  # type: ignore[misc]
         capsules = [*ledger.entries(kind="decision")]
         note(
             folder,
-            decision_p95=percentile(thinking, 0.95) * 1_000,
-            decision_p50=percentile(thinking, 0.5) * 1_000,
-            recording=remembering / (remembering + sum(thinking)),
+            decision_p95=percentile(took.thinking, 0.95) * 1_000,
+            decision_p50=percentile(took.thinking, 0.5) * 1_000,
+            recording=took.share,
             alone=percentile(alone, 0.5) * 1_000,
             capsule_median=statistics.median(sizes(ledger, capsules[::-1])),
+        )
+        return len(capsules)
+
+
+def speak(folder: str, count: str) -> int:
+    """Let a language model do the same, and write all decisions into a bundle."""
+    with kept(folder) as (ledger, database), Aimock() as server:
+        known = ledger.count()
+        given = LanguageModelSettings(provider="one", name="m", input_price=Decimal(1), output_price=Decimal(1))
+        gateway = Gateway([Speaker("small", given, ProviderSettings(kind="compatible", url=f"{server.url}/v1"))])
+        took, _ = worked(folder, int(count), speaking(CREDIT_DESK, ("small",), gateway), ledger, partial(scripted, server))
+        gateway.close()
+        capsules = [*ledger.entries(kind="decision")]
+        spoken = [each for each in capsules[::-1] if each.seq > known]
+        note(
+            folder,
+            spoken_recording=took.share,
+            spoken_median=statistics.median(sizes(ledger, spoken)),
             stored=stored(database),
         )
         bundle.write(ledger, capsules, Path(folder) / "decisions.zip")
-        return len(capsules)
+        return len(spoken)
+
+
+def scripted(server: Aimock, turn: int, order: str) -> None:
+    """From now on the model decides otherwise than before, and comes to it another way."""
+    ways: tuple[tuple[dict[str, Any], ...], ...] = (
+        (),
+        (calls("features", order_id=order),),
+        (calls("pay_out", amount=1_000), calls("group", firm_id="nobody")),
+        ({"content": "I would hold it."}, calls("decide", action="burn")),
+    )
+    action = ("release", "prepayment", "hold")[turn % 3]
+    server.says(*ways[turn % len(ways)], calls("decide", action=action, reasons=[f"as order {order} is"], confidence=0.5))
+
+
+@dataclass
+class Took:
+    """Seconds that decisions took, one by one, and that remembering them took."""
+
+    thinking: list[float] = field(default_factory=list)
+    remembering: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Of all the time, what went into remembering."""
+        return self.remembering / (self.remembering + sum(self.thinking))
+
+
+def worked(
+    folder: str, count: int, agent: Agent, ledger: Ledger, script: Callable[[int, str], None] = lambda *_: None
+) -> tuple[Took, list[Run]]:
+    """Decide on so many of the newest orders, and remember as `Deciding` does: what was decided within half a second in one commit."""
+    lake = Lake(f"{folder}/lake")
+    orders = lake.table("marts/fct_order").scan().select("order_id").collect()["order_id"].sort().to_list()
+    wanted = random.Random(5).sample(orders[-max(4 * count, 100) :], min(count, len(orders)))
+    snapshot, took, pending, last = Snapshot.take(lake, agent.tables), Took(), list[Run](), list[Run]()
+    script(0, wanted[0])
+    run(agent, about(wanted[0]), snapshot)  # what is opened once
+    since = time.perf_counter()
+    for number, order in enumerate(wanted, 1):
+        if number % SCRIPTED == 0:
+            script(number // SCRIPTED, order)
+        began = time.perf_counter()
+        pending.append(run(agent, about(order), snapshot))
+        now = time.perf_counter()
+        took.thinking.append(now - began)
+        if len(pending) >= TOGETHER or now - since > HELD_BACK or number == len(wanted):
+            ledger.append([each.draft() for each in pending])
+            took.remembering += time.perf_counter() - now
+            last, pending, since = [*last, *pending][-ALONE:], [], time.perf_counter()
+    snapshot.close()
+    return took, last
 
 
 def sizes(ledger: Ledger, capsules: list[Capsule]) -> Iterator[int]:
@@ -172,13 +235,22 @@ def make_again(folder: str) -> int:
         raise RuntimeError("a replay asked the network")
 
     there = Bundle(Path(folder) / "decisions.zip")
-    agents = {agent.name: agent for agent in AGENTS}
     for name in ("connect", "connect_ex"):
         setattr(socket.socket, name, refused)
+    damaged = {each.seq for each in there.verify()}
     began = time.perf_counter()
-    same = sum(replay(there, each, agents[each.manifest["agent"]]).identical for each in there.entries(kind="decision"))
+    same = sum(each.seq not in damaged and said_again(there, each) for each in there.entries(kind="decision"))
     note(folder, replay_seconds=time.perf_counter() - began)
     return same
+
+
+def said_again(there: Bundle, capsule: Capsule) -> bool:
+    """Whether a decision is made again as it was; one that cannot be made at all is told."""
+    try:
+        return replay(there, capsule, CREDIT_DESK).identical
+    except AgentError as error:
+        print(error, file=sys.stderr)
+        return False
 
 
 def explain(folder: str) -> int:
@@ -187,7 +259,7 @@ def explain(folder: str) -> int:
     took, rows = [], []
     for number, capsule in enumerate(random.Random(7).sample(there, EXPLAINED + 3)):
         began = time.perf_counter()
-        found = deciding.why(capsule, AGENTS[0])
+        found = deciding.why(capsule, CREDIT_DESK)
         if number >= 3:
             took.append(time.perf_counter() - began)
             rows.append(len(found.sources))
@@ -200,7 +272,7 @@ def explain_first(folder: str) -> int:
     """Microseconds of the first answer of a process."""
     began = time.perf_counter()
     deciding, there = opened(folder)
-    deciding.why(there[0], AGENTS[0])
+    deciding.why(there[0], CREDIT_DESK)
     return round((time.perf_counter() - began) * 1_000_000)
 
 
@@ -226,22 +298,21 @@ def proof(scale: float, proved: int = PROVED) -> list[Figure]:
         project = Project.load(FOLDER, home / "work")
         deciding = Deciding(lake, Explainer(lake, project, home / "work"))
         with kept(folder) as (ledger, _):
-            for agent in AGENTS:
-                again = DecidedAgain(lake, project, texts(lake, project, home / "work"), agent)
-                for one in drawn(lake, ledger, agent, dice, proved):
-                    why = deciding.why(one, agent)
-                    rows = sorted({(each.table, each.row_id + each.seen_at) for each in why.sources})
-                    snapshot = Snapshot.of(lake, one.versions)
-                    expected = again.said(run(agent, one.request, snapshot))
-                    snapshot.close()
-                    small = again.whole(rows)
-                    answer = cache(partial(again.answer, small, one.request))
-                    otherwise += answer(frozenset()) != expected
-                    made = sorted(set(rows) - resolved(why.rows))
-                    sample = dice.sample(made, min(CHECKED, len(made)))
-                    idle += sum(not is_cause(each, rows, answer) for each in sample)
-                    checked, named_rows = checked + len(sample), named_rows + len(rows)
-                missing, removed = unnamed(again, lake, ledger, deciding, dice)
+            again = DecidedAgain(lake, project, texts(lake, project, home / "work"), CREDIT_DESK)
+            for one in drawn(lake, ledger, CREDIT_DESK, dice, proved):
+                why = deciding.why(one, CREDIT_DESK)
+                rows = sorted({(each.table, each.row_id + each.seen_at) for each in why.sources})
+                snapshot = Snapshot.of(lake, one.versions)
+                expected = again.said(run(CREDIT_DESK, one.request, snapshot))
+                snapshot.close()
+                small = again.whole(rows)
+                answer = cache(partial(again.answer, small, one.request))
+                otherwise += answer(frozenset()) != expected
+                made = sorted(set(rows) - resolved(why.rows))
+                sample = dice.sample(made, min(CHECKED, len(made)))
+                idle += sum(not is_cause(each, rows, answer) for each in sample)
+                checked, named_rows = checked + len(sample), named_rows + len(rows)
+            missing, removed = unnamed(again, lake, ledger, deciding, dice)
     return [
         figure(
             f"why, decisions that come out otherwise when made of the {named_rows:,} rows named alone, of {proved}",

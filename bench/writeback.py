@@ -1,8 +1,9 @@
 """`kill -9` of the executor at random moments: what people approved is written once, taken back as it was, and overwrites nobody.
 
-A trial proposes and approves a delivery block of an order in SAP, lets a process execute it (or, executed, undo it) and kills that
-process at a random moment. Then the work is done once more. The judge is the enterprise's own journal of changes. In every fifth
-trial somebody else changes the order after the kill: then nothing may be overwritten, and the conflict must be told.
+A trial proposes and approves a delivery block of an order in SAP, or a task in Salesforce, lets a process execute it (or, executed,
+undo it) and kills that process at a random moment. Then the work is done once more. The judge is the enterprise's own journal of
+changes. In every sixth trial somebody else changes the order after the kill: then nothing may be overwritten, and the conflict must
+be told.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from pilothouse.approvals.principals import Principal
 from pilothouse.approvals.proposals import Proposal
 from pilothouse.kernel.errors import CommitConflict, Conflict
 
-Kind = Literal["write", "undo", "conflict"]
-KINDS: Final[tuple[Kind, ...]] = ("write", "undo", "write", "undo", "conflict")
+Kind = Literal["write", "undo", "conflict", "task"]
+KINDS: Final[tuple[Kind, ...]] = ("write", "undo", "write", "undo", "conflict", "task")
 TRIALS = 1_000
 PATIENCE = 60.0
 OURS, THEIRS = "Z1", "Z9"
@@ -69,10 +70,11 @@ def figures(trials: int = TRIALS, seed: int = 1) -> list[Figure]:
         return sum(each.kind == kind for each in done)
 
     return [
-        figure("kill -9 of the executor, trials", len(done), "trials"),
+        figure("kill -9 of the executor, trials", len(done), "trials", bar=trials),
         figure("of these, in the middle of the work", sum(each.hit for each in done), "trials"),
         figure("of these, after the write and before its receipt was kept", sum(each.found for each in done), "trials"),
         figure(f"approved writes that were not done exactly once, of {count('write')}", wrong_of("write"), "trials", better="lower", bar=0),
+        figure(f"approved tasks that were not made exactly once, of {count('task')}", wrong_of("task"), "trials", better="lower", bar=0),
         figure(f"undos that did not restore what was before, of {count('undo')}", wrong_of("undo"), "trials", better="lower", bar=0),
         figure(
             f"conflicts that were not found, or overwrote somebody, of {count('conflict')}",
@@ -116,6 +118,15 @@ class Journal:
         found = self._rows("SELECT COUNT(*) FROM changes WHERE entity = 'sap_SalesOrder' AND key = ?", f'["{order}"]')
         return int(found[0][0])
 
+    def account(self) -> str:
+        """Some account."""
+        return str(self._rows('SELECT "Id" FROM "salesforce_Account" WHERE "IsDeleted" = 0 ORDER BY 1 LIMIT 1')[0][0])
+
+    def tasks(self, key: str) -> list[bool]:
+        """The tasks that an action made: of each whether it was taken away again."""
+        rows = self._rows('SELECT "IsDeleted" FROM "salesforce_Task" WHERE "Pilothouse_Key__c" = ?', key)
+        return [bool(int(gone)) for (gone,) in rows]
+
     def _rows(self, query: str, *values: str) -> list[tuple[str, ...]]:
         with closing(sqlite3.connect(self.path, timeout=PATIENCE)) as connection:
             return connection.execute(query, values).fetchall()
@@ -123,26 +134,26 @@ class Journal:
 
 @dataclass
 class Writer:
-    """The process that is killed. `usual` is how long its work takes where nobody kills it."""
+    """The process that is killed. `usual` is how long each work takes where nobody kills it."""
 
     process: subprocess.Popen[str]
     usual: dict[str, float] = field(default_factory=dict)
 
-    def killed(self, verb: str, named: str, chance: random.Random) -> tuple[float, bool]:
+    def killed(self, kind: Kind, named: str, chance: random.Random) -> tuple[float, bool]:
         """Let it work and kill it; when, and whether it was still at it."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(f"{verb} {named}\n")
+        self.process.stdin.write(f"{'undo' if kind == 'undo' else 'execute'} {named}\n")
         self.process.stdin.flush()
         child, began = int(self.process.stdout.readline()), time.monotonic()
-        moment = chance.uniform(0, 1.1 * self.usual.get(verb, 0.5))
+        moment = chance.uniform(0, 1.1 * self.usual.get(kind, 0.5))
         while (passed := time.monotonic() - began) < moment and Path(f"/proc/{child}/exe").exists():
             time.sleep(0.0005)
         hit = passed >= moment
         if hit:
             os.kill(child, signal.SIGKILL)
         else:
-            self.usual[verb] = passed
+            self.usual[kind] = passed
         if self.process.stdout.readline() != "over\n":
             raise RuntimeError("the writer has died")
         return passed, hit
@@ -171,8 +182,9 @@ class _Case:
         named = self._approved().id
         if self._kind == "undo":
             self._platform.executor.execute(named)
-        moment, hit = self._writer.killed("undo" if self._kind == "undo" else "execute", named, self._chance)
-        faults = tuple({"write": self._written, "undo": self._undone, "conflict": self._refused}[self._kind](named))
+        moment, hit = self._writer.killed(self._kind, named, self._chance)
+        judges = {"write": self._written, "undo": self._undone, "conflict": self._refused, "task": self._made}
+        faults = tuple(judges[self._kind](named))
         decision = self._platform.proposals.get(named).decision
         receipts = [each.body["receipt"] for each in self._platform.ledger.entries(about=decision) if "receipt" in each.body]
         return Trial(self._kind, moment, hit, any(receipt["found"] for receipt in receipts), faults)
@@ -180,8 +192,8 @@ class _Case:
     def _approved(self) -> Proposal:
         """A decision, its proposal and a yes."""
         subject = f"s4/sales_order/{self._order}"
-        action = self._action(OURS)
-        proposed = {"target": "s4", "record": action.record, "identity": action.identity, "values": action.values, "amount": "1"}
+        target, action = ("crm", self._task()) if self._kind == "task" else ("s4", self._action(OURS))
+        proposed = {"target": target, "record": action.record, "identity": action.identity, "values": action.values, "amount": "1"}
         body = {"output": {"action": "hold", "proposal": proposed}}
         blobs = {"agent": canonical({"name": "credit_desk", "approvers": [ADA.role]})}
         draft = Draft(kind="decision", subject=subject, at=datetime.now(UTC), body=body, blobs=blobs, agent="credit_desk", synthetic=True)
@@ -190,12 +202,12 @@ class _Case:
             proposal = self._platform.proposals.propose_within(
                 connection,
                 capsule,
-                target="s4",
+                target=target,
                 action=action,
                 reason="a trial",
                 amount=Decimal(1),
                 roles=(ADA.role,),
-                seen={"DeliveryBlockReason": ""},
+                seen={} if self._kind == "task" else {"DeliveryBlockReason": ""},
             )
         return self._platform.proposals.approve(proposal.id, ADA)
 
@@ -208,6 +220,15 @@ class _Case:
             yield f"{entries.count('execution')} entries tell of the execution"
         self._platform.executor.undo(named, OWNER, "a trial")
         yield from self._lacking(named, "undone", "", writes=2)
+
+    def _made(self, named: str) -> Iterator[str]:
+        """Executed once more: one task, which is taken away again."""
+        _in_the_end(lambda: self._platform.executor.execute(named))
+        if (there := self._journal.tasks(self._task().key)) != [False]:
+            yield f"the tasks are {there} instead of one"
+        self._platform.executor.undo(named, OWNER, "a trial")
+        if (there := self._journal.tasks(self._task().key)) != [True]:
+            yield f"after the undo the tasks are {there}"
 
     def _undone(self, named: str) -> Iterator[str]:
         """Taken back once more: as it was, by one write."""
@@ -238,6 +259,10 @@ class _Case:
         return Action(
             key=f"{block}-{self._order}", record="sales_order", identity={"SalesOrder": self._order}, values={"DeliveryBlockReason": block}
         )
+
+    def _task(self) -> Action:
+        values = {"Subject": f"Ask about order {self._order}", "WhatId": self._journal.account(), "Status": "Not Started"}
+        return Action(key=f"task-{self._order}", record="Task", values=values)
 
 
 def _in_the_end(work: Callable[[], object]) -> None:

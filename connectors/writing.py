@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pilothouse.kernel.errors import SourceError, TargetError, TargetUnavailable
+from pilothouse.kernel.errors import CredentialsRejected, SourceError, TargetError, TargetForbids, TargetUnavailable
 
 
 @contextmanager
@@ -14,5 +14,6 @@ def told_of_target() -> Iterator[None]:
     try:
         yield
     except SourceError as error:
-        kind = TargetUnavailable if error.transient else TargetError
+        forbidden = TargetForbids if isinstance(error, CredentialsRejected) else TargetError
+        kind = TargetUnavailable if error.transient else forbidden
         raise kind(error.message, hint=error.hint) from error

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         sys.settrace(tracers[0])
         if for_processes is not None:
             os.environ[TRACES_PROCESSES] = for_processes
+
+
+@pytest.fixture
+def cut_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Refuses every socket from when it is called to the end of the test."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("somebody asked the network")
+
+    def cut() -> None:
+        for name in ("connect", "connect_ex", "sendto"):
+            monkeypatch.setattr(socket.socket, name, refused)
+        monkeypatch.setattr(socket, "create_connection", refused)
+
+    return cut
 
 
 @pytest.fixture(scope="session")

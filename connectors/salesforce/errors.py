@@ -91,7 +91,9 @@ def error_of(refusal: Refusal, blame: Blame, what: str) -> SourceError:
     if code in _TRANSIENT:
         return SourceUnavailable(where, hint="Salesforce is busy with something else; it passes")
     if code in _CREDENTIALS:
-        return CredentialsRejected(where, hint=f"the user behind {blame.credential_settings()} must be active and may read this by API")
+        return CredentialsRejected(
+            where, hint=f"the user behind {blame.credential_settings()} must be active and allowed to do this by API"
+        )
     error = Refused(where, hint=_hint(code, message))
     error.code = code
     return error

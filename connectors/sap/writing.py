@@ -20,7 +20,7 @@ from connectors.sap.query import address
 from connectors.sap.streams import SapStream
 from connectors.target import Seen, Stale, Value, Values
 from connectors.writing import told_of_target
-from pilothouse.kernel.errors import TargetError, TargetUnavailable
+from pilothouse.kernel.errors import TargetError, TargetForbids, TargetUnavailable
 
 _TOKEN: Final = "x-csrf-token"  # noqa: S105 - the name of a header
 _REFUSED: Final = frozenset({400, 403, 404, 405, 409, 412, 423, 428})
@@ -122,8 +122,10 @@ class SapRecords:
         what = f"{self._client.source}: {record} {'/'.join(map(str, identity.values()))}: SAP answered {response.status}: {said}"
         if response.status in (409, 423):
             raise TargetUnavailable(what, hint="somebody has it open; it is tried again")
-        hints = {403: "the user of this source lacks the authorisation to change it", 404: "it was deleted since it was planned"}
-        raise TargetError(what, hint=hints.get(response.status, "SAP's own words say why; reject the action or edit it"))
+        if response.status == 403:
+            raise TargetForbids(what, hint="the user of this source lacks the authorisation to change it")
+        told = "it was deleted since it was planned" if response.status == 404 else "SAP's own words say why; let the agent decide anew"
+        raise TargetError(what, hint=told)
 
 
 def _content(response: Response) -> Mapping[str, Any]:

@@ -1,15 +1,16 @@
-"""From what happened to decisions: one snapshot for many occasions, one transaction for each.
+"""From what happened to decisions: one snapshot for many occasions, one transaction for those that are decided within half a second.
 
 A decision, the proposal that it makes, the pins of what it read and the mark that its occasion is done become durable together, or
 not at all. A run that is killed decides the rest when it runs again; an occasion that comes twice is decided once. What one occasion
 does to a tool stops no other. An occasion whose subject is not in the tables yet waits for them; one whose subject is gone, or that
-came to no decision in three runs, is given up with the reason.
+came to no decision in three runs, is given up with the reason. Decisions share a commit because the disk takes as long for one as a
+policy does; a language model takes seconds, and each of its decisions is kept at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -35,6 +36,8 @@ Follow = Callable[[sa.Connection, Capsule, Agent], Any]  # what else happens in 
 How = Literal["decided", "waiting", "failed", "undecidable"]
 _ATTEMPTS: Final = 3
 _AT_ONCE: Final = 500
+TOGETHER: Final = 50  # decisions that share a commit, at most
+HELD_BACK: Final = 0.5  # seconds that one may wait for the others
 _RECENT: Final = timedelta(days=1)  # what happened earlier is history to an agent that looks for the first time
 
 
@@ -54,6 +57,15 @@ class Came:
     def output(self) -> Mapping[str, Any]:
         """What was decided."""
         return {} if self.capsule is None else self.capsule.body["output"]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A run that came to a decision, which nobody knows of yet."""
+
+    occasion: Occasion
+    run: Run
+    seconds: float
 
 
 class Deciding:
@@ -111,11 +123,7 @@ class Deciding:
             gone = self._gone(waiting)
             ready = self._ready(snapshot, waiting) - gone
             yield from self._not_ready([each for each in waiting if each.occasion not in ready], gone)
-            for occasion in [each for each in waiting if each.occasion in ready][:most]:
-                came = self._one(occasion, snapshot)
-                yield came
-                if came.for_all:
-                    return
+            yield from self._work_on([each for each in waiting if each.occasion in ready][:most], snapshot)
         finally:
             snapshot.close()
 
@@ -180,13 +188,28 @@ class Deciding:
     def _overdue(self, occasion: Occasion) -> bool:
         return datetime.now(UTC) - occasion.noted_at > self._patience
 
-    def _one(self, occasion: Occasion, snapshot: Snapshot) -> Came:
-        """Run and remember. What is wrong with the database or the lake is wrong for all, and stops the batch."""
+    def _work_on(self, occasions: Sequence[Occasion], snapshot: Snapshot) -> Iterator[Came]:
+        """Decide on each, and keep what was decided in as few commits as nobody has to wait for."""
+        made: list[_Made] = []
+        since = time.monotonic()
+        for occasion in occasions:
+            one = self._one(occasion, snapshot)
+            if isinstance(one, _Made):
+                made.append(one)
+            if isinstance(one, Came) or len(made) >= TOGETHER or time.monotonic() - since > HELD_BACK:
+                yield from self._keep(made, snapshot)
+                made, since = [], time.monotonic()
+            if isinstance(one, Came):
+                yield one
+                if one.for_all:
+                    return
+        yield from self._keep(made, snapshot)
+
+    def _one(self, occasion: Occasion, snapshot: Snapshot) -> _Made | Came:
+        """Run. What is wrong with the database or the lake is wrong for all, and stops the batch."""
         began = time.monotonic()
         try:
             made = run(self.agent, occasion.request(datetime.now(UTC)), snapshot)
-            self._hold(snapshot)
-            capsule = self._remember(occasion, made)
         except ModelUnavailable as error:
             self.inbox.fail(occasion, str(error))  # however often: an order is not given up because a server is down
             return Came(occasion=occasion, how="failed", said=str(error), for_all=True)
@@ -196,20 +219,42 @@ class Deciding:
             raise
         except Exception as error:  # a brain that is broken for one subject decides on others all the same
             return self._failed(occasion, f"{self.agent.name}: {type(error).__name__}: {error}")
-        if capsule is None:
-            return Came(occasion=occasion, how="waiting", said="somebody else has settled it meanwhile")
-        return Came(occasion=occasion, how="decided", capsule=capsule, seconds=time.monotonic() - began, versions=made.versions)
+        return _Made(occasion, made, time.monotonic() - began)
 
-    def _remember(self, occasion: Occasion, made: Run) -> Capsule | None:
-        """The decision, what follows from it and the mark on its occasion, in one transaction; None where it is settled already."""
+    def _keep(self, made: Sequence[_Made], snapshot: Snapshot) -> Iterator[Came]:
+        """Remember what was decided, all of it or none. Where one stands in the way of all, each is tried by itself."""
+        if not made:
+            return
+        try:
+            self._hold(snapshot)
+            capsules = self._remember(made)
+        except Exception as error:
+            if isinstance(error, PilothouseError) and not isinstance(error, AgentError):
+                raise
+            if len(made) > 1:
+                for each in made:
+                    yield from self._keep([each], snapshot)
+            else:
+                said = str(error) if isinstance(error, AgentError) else f"{self.agent.name}: {type(error).__name__}: {error}"
+                yield self._failed(made[0].occasion, said)
+            return
+        for each, capsule in zip(made, capsules, strict=True):
+            if capsule is None:
+                yield Came(occasion=each.occasion, how="waiting", said="somebody else has settled it meanwhile")
+            else:
+                yield Came(occasion=each.occasion, how="decided", capsule=capsule, seconds=each.seconds, versions=each.run.versions)
+
+    def _remember(self, made: Sequence[_Made]) -> list[Capsule | None]:
+        """The decisions, what follows from them and the marks on their occasions, in one transaction; None where one is settled already."""
         with self._database.begin() as connection:
-            if not self.inbox.claim_within(connection, occasion):
-                return None
-            (capsule,) = self._ledger.append_within(connection, [made.draft()])
-            self._registry.note_within(connection, capsule)
-            self._follow(connection, capsule, self.agent)
-            self.inbox.settle_within(connection, occasion, capsule.digest)
-            return capsule
+            ours = [each for each in made if self.inbox.claim_within(connection, each.occasion)]
+            capsules = self._ledger.append_within(connection, [each.run.draft() for each in ours])
+            for each, capsule in zip(ours, capsules, strict=True):
+                self._registry.note_within(connection, capsule)
+                self._follow(connection, capsule, self.agent)
+                self.inbox.settle_within(connection, each.occasion, capsule.digest)
+        kept = {each.occasion.occasion: capsule for each, capsule in zip(ours, capsules, strict=True)}
+        return [kept.get(each.occasion.occasion) for each in made]
 
     def _hold(self, snapshot: Snapshot) -> None:
         """Pin all that the decision stands on before it is durable: a crash in between leaves a pin too many, never one too few."""

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
+
+from pilothouse.kernel.errors import AgentError
 
 
 class Proposed(BaseModel):
@@ -22,7 +24,15 @@ class Proposed(BaseModel):
 
 
 def proposed_in(output: Mapping[str, Any]) -> Iterator[Proposed]:
-    """What a decision proposes: under `proposal` one write or none, under `proposals` any number."""
+    """What a decision proposes: under `proposal` one write or none, under `proposals` any number. AgentError where it is no write."""
     for each in (output.get("proposal"), *output.get("proposals", ())):
-        if each is not None:
+        if each is None:
+            continue
+        try:
             yield Proposed.model_validate(each)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"])) or "proposal"
+            raise AgentError(
+                f"what it proposes is no write: {where}: {first['msg']}", hint="mend what the agent tells of a decision"
+            ) from error

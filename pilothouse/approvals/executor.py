@@ -24,15 +24,16 @@ from pilothouse.approvals.proof import Proof
 from pilothouse.approvals.proposals import Proposal, Proposals, Status, draft_of
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.locks import exclusively
-from pilothouse.kernel.errors import AccessDenied, AgentError, Conflict, PilothouseError, TargetError
+from pilothouse.kernel.errors import AccessDenied, AgentError, Conflict, PilothouseError, TargetError, TargetForbids
 
 
 @dataclass(frozen=True)
 class Tried:
-    """An approved proposal after a try to execute it, and what is to be said of that."""
+    """An approved proposal after a try to execute it, what is to be said of that, and whether it takes a person to bring it further."""
 
     proposal: Proposal
     said: str
+    stuck: bool = False
 
 
 class Executor:
@@ -51,7 +52,8 @@ class Executor:
         self._target = target
 
     def execute(self, named: str) -> Proposal:
-        """Write what was approved, or find it written. A transient error leaves it approved, for the next try; others are kept with it."""
+        """Write what was approved, or find it written. What may pass, or is mended at the target (a lock, a password, an authorisation),
+        leaves it approved for the next try; what no try will change is its end."""
         with self._alone(named):
             proposal = self._proposals.get(named)
             if proposal.status == "executed":
@@ -64,7 +66,9 @@ class Executor:
                     plan = self._planned(proposal, target)
                     receipt = target.execute(plan)
             except (TargetError, AccessDenied) as error:
-                if not error.transient:
+                if error.transient or isinstance(error, TargetForbids):
+                    self._proposals.note(proposal, f"not written yet: {error.message}")
+                else:
                     status: Status = "conflict" if isinstance(error, Conflict) else "refused"
                     self._proposals.move(proposal, status, error.message, draft_of(proposal, "execution", {"error": error.message}, _now()))
                 raise
@@ -77,7 +81,7 @@ class Executor:
             try:
                 done = self.execute(proposal.id)
             except PilothouseError as error:
-                yield Tried(self._proposals.get(proposal.id), str(error))
+                yield Tried(self._proposals.get(proposal.id), str(error), stuck=not error.transient)
             else:
                 yield Tried(done, done.said)
 

@@ -236,6 +236,11 @@ class Proposals:
                 self._ledger.append_within(connection, [draft])
             return self._moved(connection, proposal, status, said, **kept)
 
+    def note(self, proposal: Proposal, said: str) -> None:
+        """What came of the last try, while it stays what it is. When it was approved stays too: how often it is tried follows from that."""
+        with self._database.begin() as connection:
+            connection.execute(sa.update(proposals).where(proposals.c.id == proposal.id).values(said=said))
+
     def _locked(self, connection: sa.Connection, named: str, status: Status | None) -> tuple[Proposal, list[Remark]]:
         """A proposal that nobody else changes until the transaction ends, in the status that is asked for."""
         identity = self.get(named).id

@@ -1,6 +1,7 @@
-"""The settled decisions as a table of the lake: what analysts query, and what retraining looks at.
+"""The settled decisions as a table of the lake, for whoever asks what decisions brought.
 
-It follows from the ledger alone and is written as a whole: written twice it is the same table, and no new version.
+Retraining learns from the same payments, of all orders and not of decided ones alone (`features/feat_order_outcome`). The table
+follows from the ledger alone and is written as a whole: written twice it is the same table, and no new version.
 """
 
 from __future__ import annotations

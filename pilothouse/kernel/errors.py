@@ -15,6 +15,7 @@
     │   └── SourceContractChanged  it no longer offers what we read
     ├── TargetError                a write-back failed
     │   ├── Conflict               the record changed since it was read
+    │   ├── TargetForbids          it does not let us in, or our user may not write there
     │   └── TargetUnavailable *    it does not answer, or somebody else is writing the record
     ├── GraphError                 the graph refuses
     │   └── GraphUnavailable *     it does not answer, or another writer was in the way
@@ -131,6 +132,11 @@ class Conflict(TargetError):
     def __init__(self, message: str, *, hint: str = "", differences: tuple[Mapping[str, object], ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.differences = differences
+
+
+class TargetForbids(TargetError):
+    """The target does not let us in, or our user may not write there. Nothing is wrong with the write: once that is mended, it goes
+    through."""
 
 
 class TargetUnavailable(TargetError):

@@ -17,7 +17,7 @@ from connectors.connector import ConnectorKind
 from connectors.http import client
 from connectors.http.retry import Retry
 from connectors.target import Action, Target, Value, decode_plan, decode_receipt, encode
-from pilothouse.kernel.errors import Conflict, TargetError, TargetUnavailable
+from pilothouse.kernel.errors import Conflict, TargetError, TargetForbids, TargetUnavailable
 from pilothouse.kernel.registry import discover
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.sandbox.company.salesforce import record_id
@@ -207,9 +207,18 @@ def test_a_record_that_somebody_has_open_may_be_tried_again(case: Case, monkeypa
 
 def test_wrong_credentials_are_told_as_such(case: Case) -> None:
     wrong = {"sap": {"password": "wrong"}, "salesforce": {"client_secret": "wrong"}}[case.kind.name]
-    with case.target(**wrong) as target, pytest.raises(TargetError, match=r"401|refused") as told:
+    with case.target(**wrong) as target, pytest.raises(TargetForbids, match=r"401|refused") as told:
         target.plan(case.action())
     assert "PILOTHOUSE_SOURCES__SOURCE__" in told.value.hint
+
+
+def test_a_user_who_may_not_write_is_told_so_and_the_plan_holds(case: Case) -> None:
+    with case.target() as target:
+        plan = target.plan(case.action())
+        with case.sandbox.fault("not_authorized", server=case.kind.name), pytest.raises(TargetForbids) as told:
+            target.execute(plan)
+        assert "user" in told.value.hint
+        assert target.execute(plan).found is False
 
 
 # -- what is created --------------------------------------------------------------------------------------------------

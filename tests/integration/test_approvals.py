@@ -28,7 +28,16 @@ from pilothouse.approvals.principals import Principal, Principals
 from pilothouse.approvals.proof import Proof
 from pilothouse.approvals.proposals import APPROVED, Proposal, Proposals, Status, expire
 from pilothouse.kernel.database import Database
-from pilothouse.kernel.errors import AccessDenied, AgentError, CommitConflict, Conflict, DatabaseError, TargetError, TargetUnavailable
+from pilothouse.kernel.errors import (
+    AccessDenied,
+    AgentError,
+    CommitConflict,
+    Conflict,
+    DatabaseError,
+    TargetError,
+    TargetForbids,
+    TargetUnavailable,
+)
 from pilothouse.kernel.events import EventLog
 from pilothouse.kernel.settings import PrincipalSettings
 from pilothouse.local.postgres import EmbeddedPostgres
@@ -213,8 +222,25 @@ def test_an_approval_that_comes_late_or_twice_is_refused(propose: Propose, propo
         proposals.approve(late.id, ADA)
     made = twice()
     proposals.approve(made.id, ADA)
-    with pytest.raises(AgentError, match="is approved"):
-        proposals.approve(made.id, BEN)
+    for again in (ADA, BEN):
+        with pytest.raises(AgentError, match="is approved"):
+            proposals.approve(made.id, again)
+    assert [remark.by for remark in proposals.remarks(made)] == ["ada"]
+    assert [event.key for event in EventLog(database).read(after=0)] == [made.id]
+
+
+def test_of_two_who_approve_at_once_one_does(propose: Propose, proposals: Proposals, database: Database) -> None:
+    made = propose()
+
+    def say_yes(person: Principal) -> bool:
+        try:
+            return proposals.approve(made.id, person).status == "approved"
+        except AgentError:
+            return False
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(say_yes, (ADA, BEN))) == [False, True]
+    assert len(proposals.remarks(made)) == len(EventLog(database).read(after=0)) == 1
 
 
 def test_a_decision_proposes_the_same_once(propose: Propose, proposals: Proposals, database: Database, ledger: Ledger) -> None:
@@ -275,15 +301,36 @@ def test_a_refusal_is_kept_with_what_the_target_said(propose: Propose, proposals
     assert "400" in kept.said
 
 
-def test_a_user_without_the_authorisation_is_told_which_is_lacking(
+def test_what_the_user_may_not_write_stays_approved_and_is_written_once_he_may(
     propose: Propose, proposals: Proposals, executor: Executor, sandbox: Sandbox, order: str
 ) -> None:
     made = propose()
     proposals.approve(made.id, ADA)
-    with sandbox.fault("not_authorized", server="sap"), pytest.raises(TargetError, match="403") as refused:
-        executor.execute(made.id)
-    assert "lacks the authorisation" in refused.value.hint
-    assert (proposals.get(made.id).status, writes(sandbox, order)) == ("refused", 0)
+    with sandbox.fault("not_authorized", server="sap"):
+        (tried,) = executor.execute_all()
+        since = tried.proposal.changed_at  # when it was planned, and how often it is tried follows from that
+        (tried,) = executor.execute_all()
+    assert (tried.stuck, tried.proposal.status, tried.proposal.changed_at, writes(sandbox, order)) == (True, "approved", since, 0)
+    assert tried.proposal.said.startswith("not written yet: s4: sales_order")
+    assert "403" in tried.said
+    assert "lacks the authorisation" in tried.said
+    (tried,) = executor.execute_all()
+    assert (tried.stuck, tried.proposal.status, block(sandbox, order), writes(sandbox, order)) == (False, "executed", "Z1", 1)
+
+
+def test_a_password_that_is_wrong_costs_no_approval(
+    propose: Propose, proposals: Proposals, executor: Executor, database: Database, sandbox: Sandbox, order: str
+) -> None:
+    made = propose()
+    proposals.approve(made.id, ADA)
+    assert KIND.target is not None
+    options = KIND.options.model_validate({**sandbox.options("sap"), "password": "wrong"})
+    locked_out = Executor(database, proposals, Proof(proposals._ledger, POLICY), lambda name: KIND.target(name, options))  # type: ignore[misc]
+    with pytest.raises(TargetForbids) as told:
+        locked_out.execute(made.id)
+    assert "PILOTHOUSE_SOURCES__S4__PASSWORD" in told.value.hint
+    assert proposals.get(made.id).status == "approved"
+    assert (executor.execute(made.id).status, writes(sandbox, order)) == ("executed", 1)
 
 
 def test_an_order_that_changed_since_it_was_decided_is_not_written(
@@ -317,7 +364,7 @@ def test_a_receipt_that_cannot_be_stored_is_stored_by_the_next_run_and_nothing_i
 ) -> None:
     class Full(Proposals):
         def move(self, proposal: Proposal, status: Status, *more: Any, **kept: Any) -> Proposal:
-            if status == "executed":
+            if status in ("executed", "undone"):
                 raise DatabaseError("the disk is full")
             return super().move(proposal, status, *more, **kept)
 
@@ -329,8 +376,11 @@ def test_a_receipt_that_cannot_be_stored_is_stored_by_the_next_run_and_nothing_i
     assert (proposals.get(made.id).status, block(sandbox, order)) == ("approved", "Z1")
     (tried,) = executor.execute_all()
     assert (tried.proposal.status, tried.said, writes(sandbox, order)) == ("executed", "found written", 1)
+    with pytest.raises(DatabaseError, match="full"):
+        Executor(database, full, Proof(full._ledger, POLICY), target).undo(made.id, ADA, "enough")
+    assert (proposals.get(made.id).status, block(sandbox, order)) == ("executed", "")
     assert executor.undo(made.id, ADA, "enough").status == "undone"
-    assert block(sandbox, order) == ""
+    assert (block(sandbox, order), writes(sandbox, order)) == ("", 2)
 
 
 def test_one_that_cannot_be_written_stops_no_other(

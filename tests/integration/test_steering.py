@@ -218,6 +218,31 @@ def test_a_decision_may_propose_a_task_in_salesforce_beside_a_block_in_sap(
     assert block(project, order) == "01"  # each is undone by itself
 
 
+def test_an_event_that_is_told_twice_writes_once(project: Project, owner: None, proposed: Proposed, order: str) -> None:
+    """Somebody who announces twice makes two decisions, and the second write finds that the order is not as its decision saw it."""
+    made = [proposed(), proposed()]
+    for each in made:
+        cli("approve", each)
+    run = execute(project)
+    assert (run["executed"], run["refused"], run["passed"]) == (1, 1, False)
+    assert sorted(cli("proposals", each)["status"] for each in made) == ["conflict", "executed"]
+    changes = "SELECT COUNT(*) FROM changes WHERE entity = 'sap_SalesOrder' AND key = ?"
+    assert next(project.sandbox.store().rows(changes, [f'["{order}"]'])) == (1,)
+
+
+def test_what_our_user_may_not_write_is_told_by_the_check_and_written_once_he_may(
+    project: Project, owner: None, proposed: Proposed, order: str
+) -> None:
+    made = proposed()
+    cli("approve", made)
+    with project.sandbox.fault("not_authorized", server="sap"):
+        run = execute(project)
+    assert (run["to_be_tried_again"], run["refused"], run["passed"], block(project, order)) == (1, 0, False, "")
+    assert cli("proposals", made)["said"].startswith("not written yet: s4: sales_order")
+    run = execute(project)
+    assert (run["executed"], run["passed"], block(project, order)) == (1, True, "01")
+
+
 def test_what_sap_is_too_busy_for_is_tried_again(project: Project, owner: None, proposed: Proposed, order: str) -> None:
     made = proposed()
     cli("approve", made)

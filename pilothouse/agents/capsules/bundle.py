@@ -20,10 +20,11 @@ from typing import Final
 
 from pilothouse.agents.capsules.capsule import Capsule, Digest, Kind, canonical, digest
 from pilothouse.agents.capsules.ledger import Ledger
-from pilothouse.agents.capsules.reading import SHOWN, Damage, asked_for, the_one
+from pilothouse.agents.capsules.reading import SHOWN, Damage, asked_for, the_one, whole
 from pilothouse.agents.capsules.signing import signed_by
 from pilothouse.kernel.errors import AgentError
 
+_DAMAGED: Final = "ask for the bundle once more; `pilothouse verify --bundle` lists all damage"
 _KEY_BYTES: Final = 32
 _MANIFEST: Final = re.compile(r"manifests/(\d{12})-([0-9a-f]{64})\.json")
 _MOMENT = (1980, 1, 1, 0, 0, 0)  # a zip's own: the same entries make the same file
@@ -114,13 +115,7 @@ class Bundle:
 
     def blob(self, named: Digest) -> bytes:
         """A content by its digest; AgentError where it is missing or is no longer what was stored."""
-        content = self._content.get(f"blobs/{named}")
-        if content is None or digest(content) != named:
-            raise AgentError(
-                f"{self._file}: blob {named[:SHOWN]} {'is missing' if content is None else 'was changed'}",
-                hint="ask for the bundle once more; `pilothouse verify --bundle` lists all damage",
-            )
-        return content
+        return whole(named, self._content.get(f"blobs/{named}"), _DAMAGED, f"{self._file}: ")
 
     def verify(self, *, kept_head: Digest | None = None) -> Iterator[Damage]:
         """Everything that is not as it was written. What an entry says of the one before it is checked where both are here."""
@@ -156,7 +151,7 @@ class Bundle:
         if digest(content) != match[2]:
             raise AgentError(
                 f"{self._file}: capsule {match[2][:SHOWN]}: its manifest was changed",
-                hint="ask for the bundle once more; `pilothouse verify --bundle` lists all damage",
+                hint=_DAMAGED,
             )
         return Capsule(seq=int(match[1]), digest=Digest(match[2]), manifest=json.loads(content), signature=self._signature(match[2]))
 

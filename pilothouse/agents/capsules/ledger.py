@@ -17,12 +17,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from pilothouse.agents.capsules.capsule import Capsule, Digest, Draft, Kind, canonical, digest, manifest
-from pilothouse.agents.capsules.reading import SHOWN, Damage, asked_for, the_one
+from pilothouse.agents.capsules.reading import SHOWN, Damage, asked_for, the_one, whole
 from pilothouse.agents.capsules.signing import Signer, signed_by
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.database.schema import capsule_blobs, capsules
 from pilothouse.kernel.errors import AgentError
 
+_DAMAGED: Final = "restore the operational database from a backup; `pilothouse verify` lists all damage"
 _PAGE: Final = 500  # entries
 _LOCK: Final = 0x504C43  # of the chain's end
 _MANY: Final = 2_000  # blobs in one query
@@ -120,17 +121,7 @@ class Ledger:
         """A content by its digest; AgentError where it is missing or is no longer what was stored."""
         with self._database.reading() as connection:
             content = connection.scalar(sa.select(capsule_blobs.c.content).where(capsule_blobs.c.digest == bytes.fromhex(named)))
-        if content is None:
-            raise AgentError(
-                f"blob {named[:SHOWN]} is missing",
-                hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
-            )
-        if digest(content) != named:
-            raise AgentError(
-                f"blob {named[:SHOWN]} was changed",
-                hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
-            )
-        return bytes(content)
+        return whole(named, None if content is None else bytes(content), _DAMAGED)
 
     def blobs(self, named: Collection[Digest]) -> dict[Digest, bytes]:
         """Contents by their digests, many at a time; AgentError where one is missing or is no longer what was stored."""
@@ -141,13 +132,7 @@ class Ledger:
                 some = [bytes.fromhex(each) for each in wanted[start : start + _MANY]]
                 rows = connection.execute(sa.select(capsule_blobs).where(capsule_blobs.c.digest.in_(some)))
                 found |= {Digest(row.digest.hex()): bytes(row.content) for row in rows}
-        for each in wanted:
-            if each not in found or digest(found[each]) != each:
-                raise AgentError(
-                    f"blob {each[:SHOWN]} {'was changed' if each in found else 'is missing'}",
-                    hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
-                )
-        return found
+        return {each: whole(each, found.get(each), _DAMAGED) for each in wanted}
 
     def head(self) -> Digest | None:
         """The newest digest, which vouches for all others. Whoever keeps it elsewhere can tell that none was cut off."""
@@ -213,7 +198,7 @@ class Ledger:
             if row.content is None or digest(row.content) != row.digest.hex():
                 raise AgentError(
                     f"capsule {row.digest.hex()[:SHOWN]}: its manifest {'is missing' if row.content is None else 'was changed'}",
-                    hint="restore the operational database from a backup; `pilothouse verify` lists all damage",
+                    hint=_DAMAGED,
                 )
             yield Capsule(seq=row.seq, digest=Digest(row.digest.hex()), manifest=json.loads(row.content), signature=bytes(row.signature))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from pilothouse.agents.capsules.capsule import Capsule, Digest, Kind
+from pilothouse.agents.capsules.capsule import Capsule, Digest, Kind, digest
 from pilothouse.kernel.errors import AgentError
 
 SHOWN: Final = 12  # digits by which an entry is called where people read
@@ -62,6 +62,13 @@ class Kept(Protocol):
     def verify(self, *, kept_head: Digest | None = None) -> Iterator[Damage]:
         """Everything that is not as it was written."""
         ...
+
+
+def whole(named: Digest, content: bytes | None, hint: str, place: str = "") -> bytes:
+    """A content as it was stored; AgentError where it is missing, or is no longer what its digest says."""
+    if content is None or digest(content) != named:
+        raise AgentError(f"{place}blob {named[:SHOWN]} {'is missing' if content is None else 'was changed'}", hint=hint)
+    return content
 
 
 def asked_for(named: str) -> str:

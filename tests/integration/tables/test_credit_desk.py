@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,8 +27,9 @@ from pilothouse.agents.desks.credit_desk import CREDIT_DESK, CreditDecision
 from pilothouse.agents.policy import Policy
 from pilothouse.agents.running import Run, replay, run
 from pilothouse.agents.snapshot import Snapshot
+from pilothouse.agents.tools import Permitted, Toolbox
 from pilothouse.kernel.database import Database
-from pilothouse.kernel.errors import ToolFailed
+from pilothouse.kernel.errors import ToolDenied, ToolFailed
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.registry import discover
 from pilothouse.kernel.settings import LanguageModelSettings, ProviderSettings
@@ -132,6 +134,40 @@ def test_a_capsule_is_small(runs: list[Run], ledger: Ledger, database: Database)
         held = connection.scalar(sa.text("SELECT sum(length(content)) FROM pilothouse.capsule_blobs"))
     assert held is not None
     assert held / len(runs) < 50_000
+
+
+def test_the_desk_decides_with_every_socket_refused(runs: list[Run], lake: Lake, cut_off: Callable[[], None]) -> None:
+    cut_off()
+    fresh = Snapshot.take(lake, CREDIT_DESK.tables)
+    assert [run(CREDIT_DESK, made.request, fresh).output for made in runs[:10]] == [made.output for made in runs[:10]]
+    fresh.close()
+
+
+def test_no_agent_declares_a_tool_that_acts() -> None:
+    assert not [tool.name for agent in discover("pilothouse.agents.desks", Agent).values() for tool in agent.tools if tool.effect == "act"]
+
+
+def test_fuzzed_calls_of_the_desks_own_tools_answer_from_the_snapshot_or_not_at_all(
+    snapshot: Snapshot, lake: Lake, orders: list[str], cut_off: Callable[[], None]
+) -> None:
+    """Some more of the ten thousand in `tests/unit/agents/test_tools.py`, over the tools that decide on orders."""
+    cut_off()
+    dice, answered, hints = random.Random(13), 0, []
+    before = {name: lake.table(name).version() for name in snapshot.tables}
+    permitted = Permitted(Toolbox(CREDIT_DESK.tools, snapshot), CREDIT_DESK.permissions | {"act", "*"})
+    names = [*(tool.name for tool in CREDIT_DESK.tools), "order ", "sap.patch", "../order", ""]
+    values = [orders[0], orders[-1], "", None, 0, ["1"], "' OR 1=1; DROP VIEW table_0; --", "../../etc/passwd", "\x00"]
+    for _ in range(600):
+        arguments = {dice.choice(["order_id", "firm_id", "table", "sql"]): dice.choice(values) for _ in range(dice.randrange(3))}
+        try:
+            permitted.call(dice.choice(names), arguments)
+        except (ToolDenied, ToolFailed) as error:
+            hints.append(error.hint)
+        else:
+            answered += 1
+    assert answered > 20
+    assert all(hints)
+    assert {name: lake.table(name).version() for name in snapshot.tables} == before
 
 
 def test_an_order_that_is_gone_is_told(snapshot: Snapshot) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -118,7 +117,7 @@ def test_what_is_no_bundle_is_told(file: Path, tmp_path: Path) -> None:
 
 
 def test_a_decision_is_made_again_from_a_bundle_with_every_socket_refused(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, tmp_path: Path, cut_off: Callable[[], None]
 ) -> None:
     """On another clone: no database, no lake, a tree that has changed since, and nobody to ask."""
     lake = Lake(str(tmp_path / "lake"))
@@ -128,11 +127,7 @@ def test_a_decision_is_made_again_from_a_bundle_with_every_socket_refused(
     snapshot.close()
     bundle.write(ledger, [capsule], tmp_path / "bundle.zip")
 
-    def refused(*_: Any) -> None:
-        raise AssertionError("a replay asked the network")
-
-    monkeypatch.setattr(socket.socket, "connect", refused)
-    monkeypatch.setattr(socket, "create_connection", refused)
+    cut_off()
     there = Bundle(tmp_path / "bundle.zip")
     replayed = replay(there, there.get(capsule.digest), replace(DESK, brain=Limit(10_000)))
     assert replayed.identical

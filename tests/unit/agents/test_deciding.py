@@ -23,10 +23,10 @@ from pydantic import BaseModel
 from pilothouse.agents import inbox
 from pilothouse.agents.agent import Agent, Backlog, Request, Rounds
 from pilothouse.agents.budget import Cost
-from pilothouse.agents.capsules import Ledger, Signer
+from pilothouse.agents.capsules import Capsule, Ledger, Signer
 from pilothouse.agents.deciding import Came, Deciding
 from pilothouse.agents.registry import Registry
-from pilothouse.agents.running import replay
+from pilothouse.agents.running import replay, run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.tools import Calls
 from pilothouse.approvals.policy import Policy
@@ -62,7 +62,8 @@ class Holding(Limit):
         decided = dict(super().decide(agent, request, calls))
         if decided["action"] == "hold":
             known = None if key == "unknown" else decided["amount"]
-            block = {"target": "s4", "record": "sales_order", "identity": {"SalesOrder": key}, "values": {"DeliveryBlockReason": "01"}}
+            values = None if key == "garbled" else {"DeliveryBlockReason": "01"}
+            block = {"target": "s4", "record": "sales_order", "identity": {"SalesOrder": key}, "values": values}
             decided["proposal"] = block | {"amount": known, "reason": decided["reason"], "seen": {"DeliveryBlockReason": ""}}
         return decided
 
@@ -140,8 +141,9 @@ def test_two_runs_at_once_decide_once(deciding: Make, database: Database, ledger
     one.inbox.collect()
     (occasion,) = one.inbox.waiting()
     snapshot = Snapshot.take(Lake(one._lake.url), [ORDERS])
-    assert one._one(occasion, snapshot).how == "decided"
-    assert deciding()._one(occasion, snapshot).said == "somebody else has settled it meanwhile"
+    assert told(list(one._work_on([occasion], snapshot))) == {"1": "decided"}
+    (late,) = deciding()._work_on([occasion], snapshot)
+    assert (late.how, late.said) == ("waiting", "somebody else has settled it meanwhile")
     assert len(decisions(ledger)) == 1
     snapshot.close()
 
@@ -181,7 +183,10 @@ def test_an_order_that_was_deleted_in_its_source_is_undecidable(deciding: Make, 
     assert decisions(ledger) == []
 
 
-def test_an_order_that_changes_while_it_is_decided_is_decided_as_it_was(deciding: Make, database: Database, lake: Lake) -> None:
+def test_an_order_that_changes_while_it_is_decided_is_decided_as_it_was(
+    deciding: Make, database: Database, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilothouse.agents.deciding.TOGETHER", 1)
     happened(database, "1", "2")
     working = deciding().decide()
     first = next(working)
@@ -267,6 +272,15 @@ def test_an_amount_that_nobody_knows_is_above_every_limit(deciding: Make, databa
     assert proposal.amount == UNKNOWN
 
 
+def test_a_proposal_that_is_no_write_is_one_clear_error(deciding: Make, database: Database, lake: Lake, ledger: Ledger) -> None:
+    publish(lake, ("garbled", "5000.00", True), ("1", "5000.00", True))
+    happened(database, "garbled", "1")
+    came = {each.occasion.key: each for each in deciding().decide()}
+    assert (came["garbled"].how, came["1"].how) == ("failed", "decided")
+    assert came["garbled"].said.startswith("what it proposes is no write: values: ")
+    assert decisions(ledger) == ["s4/sales_order/1"]
+
+
 def test_what_follows_from_a_decision_stands_or_falls_with_it(deciding: Make, database: Database, ledger: Ledger) -> None:
     def follow(*_: Any) -> None:
         raise DatabaseError("the disk is full")
@@ -277,6 +291,32 @@ def test_what_follows_from_a_decision_stands_or_falls_with_it(deciding: Make, da
     assert decisions(ledger) == []
     assert Registry(database).versions() == []
     assert told(list(deciding().decide())) == {"1": "decided"}
+
+
+def test_decisions_share_a_commit_and_one_that_nothing_can_follow_from_keeps_none_back(
+    deciding: Make, database: Database, lake: Lake, ledger: Ledger, proposals: Proposals
+) -> None:
+    publish(lake, *((order, "5000.00", True) for order in "123"))
+    follow, commits, refused = proposing(proposals), set(), set[str]()
+
+    def noting(connection: sa.Connection, decision: Capsule, agent: Agent) -> None:
+        if str(decision.manifest["subject"])[-1] in refused:
+            raise ValueError("no such role")
+        follow(connection, decision, agent)
+        commits.add(connection.scalar(sa.text("SELECT txid_current()")))
+
+    happened(database, "1", "2", "3")
+    assert told(list(deciding(follow=noting).decide())) == {"1": "decided", "2": "decided", "3": "decided"}
+    assert len(commits) == 1
+    happened(database, "1", "2", "3")
+    refused.add("2")
+    came = {each.occasion.key: each for each in deciding(follow=noting).decide()}
+    assert {key: each.how for key, each in came.items()} == {"1": "decided", "2": "failed", "3": "decided"}
+    assert came["2"].said == "desk: ValueError: no such role"
+    assert (len(decisions(ledger)), len(proposals.all())) == (5, 5)
+    refused.clear()
+    assert told(list(deciding(follow=noting).decide())) == {"2": "decided"}
+    assert list(ledger.verify()) == []
 
 
 def test_what_a_decision_stands_on_is_pinned_down_to_raw_tables(deciding: Make, database: Database, lake: Lake) -> None:
@@ -356,7 +396,7 @@ def test_what_it_has_found_and_what_is_long_ago_is_not_decided_again(deciding: M
     assert told(list(deciding(agent).decide())) == {"2": "decided"}
 
 
-def test_versions_that_ran_are_kept_and_can_run_again(deciding: Make, database: Database, ledger: Ledger) -> None:
+def test_versions_that_ran_are_kept_and_can_run_again(deciding: Make, database: Database, ledger: Ledger, lake: Lake) -> None:
     stricter = replace(AGENT, brain=Holding(50))
     happened(database, "2")
     list(deciding().decide())
@@ -367,6 +407,9 @@ def test_versions_that_ran_are_kept_and_can_run_again(deciding: Make, database: 
     assert {each.version: each.decisions for each in known} == {AGENT.version(): 1, stricter.version(): 1}
     then = Registry(database).as_it_was(stricter, AGENT.version()[:12])
     assert then.version() == AGENT.version()
+    snapshot = Snapshot.take(lake, [ORDERS])
+    assert json.loads(run(then, came.occasion.request(datetime.now(UTC)), snapshot).output)["action"] == "release"
+    snapshot.close()
     old = next(capsule for capsule in ledger.entries(kind="decision") if capsule.manifest["agent_version"] == AGENT.version())
     assert replay(ledger, old, stricter).identical
 
@@ -389,7 +432,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from tests.unit.agents.test_deciding import AGENT
-from pilothouse.agents.capsules import Ledger, Signer
+from pilothouse.agents.capsules import Capsule, Ledger, Signer
 from pilothouse.agents.deciding import Deciding
 from pilothouse.approvals.policy import Policy
 from pilothouse.approvals.proposals import Proposals
