@@ -12,6 +12,7 @@ from assets.agents import EXECUTION, agent_key
 from assets.progress import DECISIONS, Listener
 from assets.resource import PlatformResource
 from orchestration.by_hand import execute, refuse_failed
+from orchestration.lanes import AWAITED
 from orchestration.states import busy, key_of
 from pilothouse.agents.agent import Agent
 from pilothouse.kernel.errors import AgentError
@@ -32,7 +33,9 @@ def job_name(agent: str) -> str:
 
 def agent_job(agent: Agent) -> "UnresolvedAssetJobDefinition":
     """An agent by itself: what it reads is made by other jobs."""
-    return dg.define_asset_job(job_name(agent.name), dg.AssetSelection.assets(agent_key(agent.name)), description=agent.description)
+    return dg.define_asset_job(
+        job_name(agent.name), dg.AssetSelection.assets(agent_key(agent.name)), description=agent.description, tags=AWAITED
+    )
 
 
 def agent_sensor(platform: "Platform", agent: Agent, job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
@@ -59,7 +62,7 @@ def agent_sensor(platform: "Platform", agent: Agent, job: "UnresolvedAssetJobDef
 
 def execution_job() -> "UnresolvedAssetJobDefinition":
     """The executor by itself."""
-    return dg.define_asset_job(EXECUTE, dg.AssetSelection.assets(EXECUTION), description="Write what people approved.")
+    return dg.define_asset_job(EXECUTE, dg.AssetSelection.assets(EXECUTION), description="Write what people approved.", tags=AWAITED)
 
 
 def execution_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:

@@ -9,6 +9,7 @@ from assets.analytics import OP
 from assets.progress import MEASURES, Listener
 from assets.resource import PlatformResource
 from orchestration.by_hand import execute, refuse_failed
+from orchestration.lanes import BACKGROUND
 from orchestration.states import busy, key_of
 from orchestration.tables import JOB as BUILD_JOB
 from pilothouse.kernel.errors import GraphError
@@ -24,7 +25,9 @@ JOB = "measure_graph"
 
 def analytics_job(analytics: dg.AssetsDefinition) -> "UnresolvedAssetJobDefinition":
     """All tables of graph analytics in one run."""
-    return dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(analytics), description="Bring graph analytics up to their marts.")
+    return dg.define_asset_job(
+        JOB, selection=dg.AssetSelection.assets(analytics), description="Bring graph analytics up to their marts.", tags=BACKGROUND
+    )
 
 
 def analytics_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:

@@ -9,6 +9,7 @@ from assets.graph import OP
 from assets.progress import GRAPH, Listener
 from assets.resource import PlatformResource
 from orchestration.by_hand import execute, refuse_failed
+from orchestration.lanes import BACKGROUND
 from orchestration.states import busy, key_of
 from orchestration.tables import JOB as BUILD_JOB
 from pilothouse.kernel.errors import GraphError
@@ -25,7 +26,9 @@ _STATE_TAG = "pilothouse/graph_state"
 
 def graph_job(graph: dg.AssetsDefinition) -> "UnresolvedAssetJobDefinition":
     """All types in one run: what has not changed costs nothing."""
-    return dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(graph), description="Bring the graph up to its marts.")
+    return dg.define_asset_job(
+        JOB, selection=dg.AssetSelection.assets(graph), description="Bring the graph up to its marts.", tags=BACKGROUND
+    )
 
 
 def graph_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:

@@ -8,6 +8,7 @@ import dagster as dg
 from assets.resource import PlatformResource
 from assets.tables import asset_key
 from models.model import Model
+from orchestration.lanes import BACKGROUND
 from orchestration.states import busy, key_of
 
 if TYPE_CHECKING:
@@ -25,9 +26,12 @@ def model_jobs(models: Sequence[Model]) -> "list[UnresolvedAssetJobDefinition]":
     scored = [asset_key(model.scores) for model in models]
     return [
         dg.define_asset_job(
-            TRAIN, dg.AssetSelection.assets(*trained, *scored), description="Train models, use what is better, score by it."
+            TRAIN,
+            dg.AssetSelection.assets(*trained, *scored),
+            description="Train models, use what is better, score by it.",
+            tags=BACKGROUND,
         ),
-        dg.define_asset_job(SCORE, dg.AssetSelection.assets(*scored), description="Score by the versions that are used."),
+        dg.define_asset_job(SCORE, dg.AssetSelection.assets(*scored), description="Score by the versions that are used.", tags=BACKGROUND),
     ]
 
 

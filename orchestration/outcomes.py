@@ -9,6 +9,7 @@ import dagster as dg
 from assets.outcomes import KEY
 from assets.resource import PlatformResource
 from orchestration.by_hand import execute, refuse_failed
+from orchestration.lanes import BACKGROUND
 from pilothouse.kernel.errors import AgentError
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ _RUNNING = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING, dg.Dagster
 
 def outcomes_job() -> "UnresolvedAssetJobDefinition":
     """Settle what payments tell, and make the table of it."""
-    return dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(KEY), description="Settle decisions whose outcome is known.")
+    return dg.define_asset_job(
+        JOB, selection=dg.AssetSelection.assets(KEY), description="Settle decisions whose outcome is known.", tags=BACKGROUND
+    )
 
 
 def outcomes_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:

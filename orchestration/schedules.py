@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.platform import Source
+from orchestration.lanes import BACKGROUND
 from orchestration.states import busy
 from pilothouse.kernel.errors import ConfigError
 
@@ -22,7 +23,7 @@ def sync_job(source: Source) -> "UnresolvedAssetJobDefinition":
         f"sync_{source.name}",
         selection=dg.AssetSelection.groups(source.name),
         description=f"Bring every stream of {source.name} into the lake.",
-        tags={"pilothouse/source": source.name},
+        tags={"pilothouse/source": source.name, **BACKGROUND},
     )
 
 

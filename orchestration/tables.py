@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.resource import PlatformResource
 from assets.tables import asset_key
+from orchestration.lanes import BACKGROUND
 from orchestration.states import busy, key_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ JOB = "build_tables"
 
 def build_job(tables: dg.AssetsDefinition) -> "UnresolvedAssetJobDefinition":
     """All tables in one run; those that are up to date cost nothing."""
-    return dg.define_asset_job(JOB, selection=dg.AssetSelection.assets(tables), description="Bring every table up to what it is made of.")
+    return dg.define_asset_job(
+        JOB, selection=dg.AssetSelection.assets(tables), description="Bring every table up to what it is made of.", tags=BACKGROUND
+    )
 
 
 def build_sensor(platform: "Platform", job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:

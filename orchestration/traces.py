@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.resource import PlatformResource
 from assets.traces import TRACES
+from orchestration.lanes import BACKGROUND
 from orchestration.states import busy, key_of
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ JOB = "show_traces"
 
 def traces_job() -> "UnresolvedAssetJobDefinition":
     """The traces by themselves."""
-    return dg.define_asset_job(JOB, dg.AssetSelection.assets(TRACES), description="Show what language models decided in MLflow.")
+    return dg.define_asset_job(
+        JOB, dg.AssetSelection.assets(TRACES), description="Show what language models decided in MLflow.", tags=BACKGROUND
+    )
 
 
 def traces_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets.failures import translated_errors
 from assets.resource import PlatformResource
+from orchestration.lanes import BACKGROUND
 
 if TYPE_CHECKING:
     from assets.platform import Platform
@@ -86,7 +87,9 @@ def _prune_runs(instance: dg.DagsterInstance, before: datetime) -> int:
     return len(records)
 
 
-upkeep_job = dg.define_asset_job("upkeep", selection=dg.AssetSelection.assets(upkeep_asset), description="Keep what grows within bounds.")
+upkeep_job = dg.define_asset_job(
+    "upkeep", selection=dg.AssetSelection.assets(upkeep_asset), description="Keep what grows within bounds.", tags=BACKGROUND
+)
 upkeep_schedule = dg.ScheduleDefinition(
     name="upkeep_schedule", job=upkeep_job, cron_schedule="17 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
 )

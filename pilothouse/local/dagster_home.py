@@ -18,7 +18,12 @@ def write(home: Path, *, database_url: str, code_port: int) -> None:
             "custom": {"module": "orchestration.realtime.storages", "class": "PooledStorage", "config": {"postgres_url": url}},
         },
         "run_coordinator": {"module": "dagster.core.run_coordinator", "class": "QueuedRunCoordinator"},
-        "concurrency": {"runs": {"max_concurrent_runs": 2}},
+        "concurrency": {
+            "runs": {  # what people approved does not wait behind tables that are made (`orchestration/lanes.py`)
+                "max_concurrent_runs": 3,
+                "tag_concurrency_limits": [{"key": "pilothouse/lane", "value": "background", "limit": 2}],
+            }
+        },
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 300, "poll_interval_seconds": 30},
         # A run whose process died is started again; one that failed with an error of ours has said whether that helps.
         "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from assets.platform import Platform
+from orchestration.agents import EXECUTE
 from orchestration.definitions import build
+from orchestration.lanes import BACKGROUND
 from pilothouse.kernel.settings import load
+from pilothouse.local import dagster_home
 
 ROOT = Path(__file__).parents[2]
 STAGES = {
@@ -80,3 +84,15 @@ def test_schedules_and_sensors_are_on_from_the_start(definitions: dg.Definitions
 def test_no_asset_has_a_partition_a_request(definitions: dg.Definitions) -> None:
     """The UI freezes at tens of thousands of them."""
     assert [spec.key for spec in definitions.resolve_all_asset_specs() if spec.partitions_def is not None] == []
+
+
+def test_what_people_wait_for_never_queues_behind_work_that_nobody_waits_for(definitions: dg.Definitions, tmp_path: Path) -> None:
+    jobs = {job.name: job.tags for job in definitions.get_repository_def().get_all_jobs() if not job.name.startswith("__")}
+    awaited = {name for name in jobs if name.startswith("decide_") or name == EXECUTE}
+    assert EXECUTE in awaited
+    assert {name for name, tags in jobs.items() if tags.items() >= BACKGROUND.items()} == jobs.keys() - awaited
+    dagster_home.write(tmp_path, database_url="postgresql://nobody@127.0.0.1/none", code_port=1)
+    runs = yaml.safe_load((tmp_path / "dagster.yaml").read_text())["concurrency"]["runs"]
+    ((key, value),) = BACKGROUND.items()
+    (limit,) = [each["limit"] for each in runs["tag_concurrency_limits"] if (each["key"], each["value"]) == (key, value)]
+    assert limit < runs["max_concurrent_runs"]
