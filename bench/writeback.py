@@ -146,7 +146,7 @@ class Writer:
         self.process.stdin.write(f"{'undo' if kind == 'undo' else 'execute'} {named}\n")
         self.process.stdin.flush()
         child, began = int(self.process.stdout.readline()), time.monotonic()
-        moment = chance.uniform(0, 1.1 * self.usual.get(kind, 0.5))
+        moment = chance.uniform(0, 1.1 * self.usual[kind]) if kind in self.usual else PATIENCE  # the first of a kind is let live
         while (passed := time.monotonic() - began) < moment and Path(f"/proc/{child}/exe").exists():
             time.sleep(0.0005)
         hit = passed >= moment

@@ -41,7 +41,7 @@ class Proof:
         if ended:
             raise _denied(proposal, f"the ledger tells of its {_how(ended[0])} already")
         agent = msgspec.json.decode(self._ledger.blob(decision.blobs["agent"]))
-        asked = Asked(amount=amount, roles=tuple(agent["approvers"]), authors=frozenset({agent["name"], *_by(said, "edit")}))
+        asked = Asked(amount=amount, roles=tuple(agent.get("approvers", ())), authors=frozenset({agent["name"], *_by(said, "edit")}))
         yes: list[str] = []
         for each in said:
             if each.body["verb"] == "approve" and _is_of(each, proposal):
