@@ -5,6 +5,7 @@ A pair's newest correction holds. It names records, not firms: firms come out of
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -84,8 +85,12 @@ class Corrections:
 
     def say(self, left: str, right: str, verdict: Verdict, *, by: str, reason: str = "") -> Correction:
         """Note a correction; DataRejected where it contradicts another."""
+        return self.say_all([(left, right)], verdict, by=by, reason=reason)[0]
+
+    def say_all(self, of: Iterable[Pair], verdict: Verdict, *, by: str, reason: str = "") -> list[Correction]:
+        """Note the same of several pairs, or of none where one contradicts."""
         self.ensure()
-        return self._say(left, right, verdict, by, reason, self._table.last_commit())
+        return self._say(of, verdict, by, reason, self._table.last_commit())
 
     def say_after(self, known: datetime | None, left: str, right: str, verdict: Verdict, *, by: str, reason: str = "") -> Correction:
         """The same, unless somebody has spoken of the pair since its last correction that is known: Overtaken."""
@@ -94,17 +99,16 @@ class Corrections:
         newest = self.newest(left, right)
         if (newest.said_at if newest else None) != known:
             raise Overtaken
-        return self._say(left, right, verdict, by, reason, last)
+        return self._say([(left, right)], verdict, by, reason, last)[0]
 
-    def _say(self, left: str, right: str, verdict: Verdict, by: str, reason: str, last: Commit | None) -> Correction:
-        pair = (min(left, right), max(left, right))
-        others = [each for each in self.holding() if each.pair != pair]
-        correction = Correction(pair, verdict, reason, by, datetime.now(UTC))
-        same, different = pairs([*others, correction])
+    def _say(self, of: Iterable[Pair], verdict: Verdict, by: str, reason: str, last: Commit | None) -> list[Correction]:
+        said = [Correction(pair, verdict, reason, by, datetime.now(UTC)) for pair in sorted({(min(each), max(each)) for each in of})]
+        spoken_of = {each.pair for each in said}
+        same, different = pairs([*(each for each in self.holding() if each.pair not in spoken_of), *said])
         refuse_contradictions(same, different)
         commit = self._commit(last.sequence + 1 if last else 1)
-        self._table.append(self._row(correction, commit).to_reader(), commit)
-        return correction
+        self._table.append(self._rows(said, commit).to_reader(), commit)
+        return said
 
     def _commit(self, sequence: int) -> Commit:
         return Commit(
@@ -117,9 +121,9 @@ class Corrections:
             complete=True,
         )
 
-    def _row(self, correction: Correction, commit: Commit) -> pa.Table:
-        values = (*correction.pair, correction.verdict, correction.reason or None, correction.said_by, correction.said_at)
-        content = pa.table([[value] for value in values], schema=_CONTENT)
+    def _rows(self, said: Sequence[Correction], commit: Commit) -> pa.Table:
+        rows = [(*each.pair, each.verdict, each.reason or None, each.said_by, each.said_at) for each in said]
+        content = pa.table([*zip(*rows, strict=True)], schema=_CONTENT)
         frame = pl.DataFrame(content)
         return stamp(
             content,
@@ -129,7 +133,7 @@ class Corrections:
             changed_at=frame["said_at"],
             seen_at=datetime.fromisoformat(commit.seen_at),
             batch_id=commit.batch_id,
-            synthetic=pl.Series([False]),
+            synthetic=pl.repeat(value=False, n=len(said), eager=True),
         )
 
 

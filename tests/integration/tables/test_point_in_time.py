@@ -54,10 +54,8 @@ def test_a_future_that_is_planted_is_found_in_no_feature(raw: RawCompany, builde
 
 def keep_firms_as_they_are(raw: RawCompany) -> None:
     """Who is who is told by what is known today, addresses among it: whatever they say later, these records stay one firm."""
-    corrections = Corrections(raw.lake)
-    for way in raw.lake.table("intermediate/int_firm_member").scan().collect()["through"]:
-        for left, right in pairwise(way.split(" ")):
-            corrections.say(left, right, "same", by="test")
+    ways = [way.split(" ") for way in raw.lake.table("intermediate/int_firm_member").scan().collect()["through"]]
+    Corrections(raw.lake).say_all([(left, right) for way in ways for left, right in pairwise(way)], "same", by="test")
 
 
 def features(raw: RawCompany) -> pl.DataFrame:
