@@ -103,7 +103,7 @@ def replay(kept: Kept, capsule: Capsule, agent: Agent) -> Replayed:
     # Behind the player is an empty toolbox: there is nothing that a replay could ask.
     output = _checked(then, then.brain.decide(then, request, Repeats(Recorded(Toolbox((), None), player))))
     player.finish()
-    return Replayed(capsule, kept.blob(capsule.blobs["output"]), output, definition["code"] == agent.definition()["code"])
+    return Replayed(capsule, kept.blob(capsule.blobs["output"]), output, definition["code"] == then.definition()["code"])
 
 
 def _checked(agent: Agent, said: Mapping[str, Any]) -> bytes:

@@ -177,7 +177,7 @@ BLAME = Blame(source="crm", credentials=("client_id", "client_secret"))
         ("MALFORMED_QUERY", "unexpected token", SourceContractChanged, "own words"),
         ("INVALID_LOGIN", "Invalid username", CredentialsRejected, "PILOTHOUSE_SOURCES__CRM__CLIENT_ID"),
         ("INVALID_SESSION_ID", "Session expired", CredentialsRejected, "PILOTHOUSE_SOURCES__CRM__CLIENT_ID"),
-        ("API_DISABLED_FOR_ORG", "API is not enabled", CredentialsRejected, "read this by API"),
+        ("API_DISABLED_FOR_ORG", "API is not enabled", CredentialsRejected, "allowed to do this by API"),
         ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", SourceUnavailable, "PILOTHOUSE_SOURCES__CRM__API_SHARE"),
         ("REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded.", SourceUnavailable, "too many long requests"),
         ("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access", SourceUnavailable, "passes"),
