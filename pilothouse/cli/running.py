@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -129,8 +129,9 @@ def up(
                 outcomes = dict(_sync_all(stack.dagster_home, everything, quiet=json_output, stopping=stopping))
                 held = sum(platform.lake.raw(load.source, load.stream).rows() for load in _loads(outcomes) if load.table)
             made = run_build(stack.dagster_home, [], quiet=json_output)
-            graph = load_after_build(stack.dagster_home, quiet=json_output)
-            trained = _train(project)
+            with _training(project) as what_was_trained:
+                graph = load_after_build(stack.dagster_home, quiet=json_output)
+                trained = what_was_trained()
             first = first_decision(stack.dagster_home)
             failed = bool(_failures(outcomes) or failures(made) or graph.reason or "error" in trained or first.reason)
             if not once:
@@ -251,16 +252,26 @@ def _summary(
     )
 
 
-def _train(project: Path) -> dict[str, Any]:
-    """Train what has not been trained on what there is, in a process of its own: what learning loads would be held until `up` ends."""
+@contextmanager
+def _training(project: Path) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Train what has not been trained on what there is, and tell in the end what came of it. In a process of its own: what learning
+    loads would be held until `up` ends, and another core is free while the graph is loaded."""
     command = [sys.executable, "-c", "from pilothouse.cli import main; main()", "model", "train", "--json"]
-    done = subprocess.run(
-        command, cwd=project.parent, env={**os.environ, "PILOTHOUSE_CONFIG": str(project)}, capture_output=True, text=True, check=False
-    )
+    environment = {**os.environ, "PILOTHOUSE_CONFIG": str(project)}
+    with subprocess.Popen(
+        command, cwd=project.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield lambda: _trained(*process.communicate())
+        finally:
+            process.kill()  # where nobody waits for its answer any more
+
+
+def _trained(said: str, errors_said: str) -> dict[str, Any]:
     try:
-        told = json.loads(done.stdout)
+        told = json.loads(said)
     except json.JSONDecodeError:
-        return {"error": (done.stderr.strip().splitlines() or ["the training ended without a word"])[-1]}
+        return {"error": (errors_said.strip().splitlines() or ["the training ended without a word"])[-1]}
     return {"error": told["message"]} if isinstance(told, dict) else {"trained": told}
 
 

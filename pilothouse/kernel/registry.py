@@ -11,11 +11,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoints, entry_points
 from types import ModuleType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pilothouse.kernel.errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import SelectableGroups  # what Python 3.11 calls all of them
 
 T = TypeVar("T")
 
@@ -38,13 +42,23 @@ def discover(package: str, kind: type[T], name: Callable[[T], str] = lambda valu
 
 def _modules(package: str) -> Iterator[ModuleType]:
     yield from _tree(package)
-    for entry in entry_points(group=f"pilothouse.{package}"):
+    for entry in _plugins(f"pilothouse.{package}"):
         try:
             yield from _tree(entry.module)
         except ImportError as error:
             raise ConfigError(
                 f"plugin '{entry.name}' cannot be imported: {error}", hint=f"mend or uninstall the package that declares {entry.value}"
             ) from error
+
+
+def _plugins(group: str) -> EntryPoints:
+    return _installed().select(group=group)
+
+
+@cache
+def _installed() -> SelectableGroups:
+    """What all installed packages declare: a file of each is read, which takes as long as everything else here."""
+    return entry_points()
 
 
 def _tree(name: str) -> Iterator[ModuleType]:

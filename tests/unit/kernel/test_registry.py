@@ -28,7 +28,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fix
     (tmp_path / name / "__init__.py").write_text("")
     (tmp_path / name / "deep" / "__init__.py").write_text("from things_under_test import Thing\nALL = (Thing('b'), Thing('a'))\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    monkeypatch.setattr(registry, "_plugins", lambda group: [])
     return name
 
 
@@ -51,12 +51,12 @@ def test_two_values_of_one_name_are_refused_with_both_places(package: str, tmp_p
 def test_a_plugin_joins_by_its_entry_point(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plugin = f"plugin_of_{package}"
     (tmp_path / f"{plugin}.py").write_text("from things_under_test import Thing\nX = Thing('theirs')\n")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("theirs", plugin, group)])
+    monkeypatch.setattr(registry, "_plugins", lambda group: [EntryPoint("theirs", plugin, group)])
     assert "theirs" in registry.discover(package, Thing)
 
 
 def test_a_plugin_that_cannot_be_imported_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint("broken", "no_such_module_here", group)])
+    monkeypatch.setattr(registry, "_plugins", lambda group: [EntryPoint("broken", "no_such_module_here", group)])
     with pytest.raises(ConfigError, match="plugin 'broken'"):
         registry.discover(package, Thing)
 
