@@ -17,7 +17,6 @@ import statistics
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,9 +32,6 @@ from bench.apart import ours
 from bench.figure import Figure, figure
 from bench.why import percentile
 from graph.resolution.corrections import Corrections
-from models.declared.late_payment_risk import LATE_PAYMENT_RISK
-from models.training import read_tables
-from models.versions import Version, VersionTable
 from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.brains.gateway import Gateway
 from pilothouse.agents.brains.language import speaking
@@ -60,6 +56,7 @@ from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import FOLDER, Project
 from pilothouse.tables.why.explain import Explainer
 from tests.aimock import Aimock, calls
+from tests.champion import crown
 from tests.integration.tables.conftest import NOW
 from tests.integration.tables.decided_again import DecidedAgain, resolved
 from tests.integration.tables.removal import is_cause
@@ -118,7 +115,7 @@ def prepare(folder: str) -> int:
     built(lake, work)
     small = Path(folder) / "small"
     learned = company(small, 0.2)
-    with_model(lake, learned)
+    crown(lake, learned=learned)
     return lake.table("features/feat_order_risk").rows()
 
 
@@ -294,7 +291,7 @@ def proof(scale: float, proved: int = PROVED) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
         home = Path(folder)
         lake = company(home, scale)
-        with_model(lake, lake)
+        crown(lake)
         project = Project.load(FOLDER, home / "work")
         deciding = Deciding(lake, Explainer(lake, project, home / "work"))
         with kept(folder) as (ledger, _):
@@ -392,29 +389,6 @@ def built(lake: Lake, work: Path) -> None:
     if failed:
         raise RuntimeError("\n".join(failed))
     list(Measuring(lake).measure())
-
-
-def with_model(lake: Lake, learned: Lake) -> None:
-    """Put a model in force over a lake that was fitted to another one's rows."""
-    rows, read = read_tables(learned, LATE_PAYMENT_RISK)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn on how few late orders a small company has
-        fitted = LATE_PAYMENT_RISK.kind.fit(LATE_PAYMENT_RISK, rows)
-    version = Version(
-        version=1,
-        run_id="bench",
-        trained_at=NOON,
-        seen_until=fitted.seen_until,
-        fingerprint="bench",
-        is_champion=True,
-        verdict="the first",
-        compared=None,
-        metrics=dict(fitted.metrics),
-        versions=read.as_json(),
-        card=dict(fitted.card),
-        synthetic=True,
-    )
-    VersionTable(lake, LATE_PAYMENT_RISK).keep([version])
 
 
 @contextmanager

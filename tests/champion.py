@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from models.declared.late_payment_risk import LATE_PAYMENT_RISK
+from models.model import Model
 from models.training import read_tables
 from models.versions import Version, VersionTable
 from pilothouse.kernel.lake import Lake
@@ -14,13 +15,13 @@ from pilothouse.kernel.lake import Lake
 TRAINED_AT = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
-def crown(lake: Lake) -> Version:
-    """Fit the risk model on what the lake says, and use it; the next version of what is there."""
-    tables, read = read_tables(lake, LATE_PAYMENT_RISK)
+def crown(lake: Lake, model: Model = LATE_PAYMENT_RISK, *, learned: Lake | None = None) -> Version:
+    """Fit a model on what the lake says, or another lake, and use it; the next version of what is there."""
+    tables, read = read_tables(learned or lake, model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scikit-learn on how few late orders a small company has
-        fitted = LATE_PAYMENT_RISK.kind.fit(LATE_PAYMENT_RISK, tables)
-    known = VersionTable(lake, LATE_PAYMENT_RISK).all()
+        fitted = model.kind.fit(model, tables)
+    known = VersionTable(lake, model).all()
     made = Version(
         version=len(known) + 1,
         run_id="run",
@@ -35,5 +36,5 @@ def crown(lake: Lake) -> Version:
         card=dict(fitted.card),
         synthetic=True,
     )
-    VersionTable(lake, LATE_PAYMENT_RISK).keep([made, *(replace(each, is_champion=False) for each in known)])
+    VersionTable(lake, model).keep([made, *(replace(each, is_champion=False) for each in known)])
     return made

@@ -4,5 +4,6 @@ principals.py   who somebody is, what they may approve, and how they prove it
 policy.py       who may approve what
 proposing.py    what follows from a decision: its proposals, in its transaction
 proposals.py    proposals and what people said of them
+proof.py        what the signed ledger says of a proposal, which alone is believed
 executor.py     the one place that writes into source systems
 """

@@ -74,9 +74,7 @@ def _touched(
 
     here = platform.affected
     if model is not None:
-        if not model.rpartition("@")[2].isdigit():
-            raise ConfigError(f"--model {model}: no version", hint="name one as late_payment_risk@3; `pilothouse model show` lists them")
-        return list(here.by_model(model))
+        return _by_model(platform, model)
     if merge is not None:
         left, _, right = merge.partition("=")
         return list(here.by_merge(_record(left, merge), _record(right, merge)))
@@ -88,6 +86,19 @@ def _touched(
     assert rows is not None
     pointed = by_commit(platform, rows, version) if version is not None else by_keys(platform, rows, keys)
     return list(here.by_rows(pointed.table, pointed.keys))
+
+
+def _by_model(platform: Platform, version: str) -> list[Touched]:
+    """What a version had a word in; where it is in none, there must have been such a version, which is kept or was named by a decision."""
+    from models.versions import VersionTable
+
+    name, _, number = version.rpartition("@")
+    if not number.isdigit():
+        raise ConfigError(f"--model {version}: no version", hint="name one as late_payment_risk@3; `pilothouse model show` lists them")
+    found = list(platform.affected.by_model(version))
+    if not found and name:
+        VersionTable(platform.lake, platform.model(name)).get(int(number))
+    return found
 
 
 def _record(said: str, merge: str) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,8 +14,7 @@ import pytest
 from models.cash import Rates
 from models.declared.cash_in import CASH_IN
 from models.paying import Habits, chances, habit
-from models.training import read_tables
-from models.versions import Version, VersionTable
+from models.versions import VersionTable
 from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.capsules import Ledger, Signer
 from pilothouse.agents.desks.collections_desk import COLLECTIONS_DESK, CollectionsDecision
@@ -30,6 +28,7 @@ from pilothouse.kernel.registry import discover
 from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.building import Builder
 from pilothouse.tables.why.explain import Explainer
+from tests.champion import crown
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -37,25 +36,7 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def lake(builder: Builder) -> Lake:
     """With a payment model in force."""
-    tables, read = read_tables(builder.lake, CASH_IN)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn on how few late invoices a small company has
-        fitted = CASH_IN.kind.fit(CASH_IN, tables)
-    made = Version(
-        version=1,
-        run_id="run",
-        trained_at=NOON,
-        seen_until=fitted.seen_until,
-        fingerprint="f",
-        is_champion=True,
-        verdict="the first",
-        compared=None,
-        metrics=dict(fitted.metrics),
-        versions=read.as_json(),
-        card=dict(fitted.card),
-        synthetic=True,
-    )
-    VersionTable(builder.lake, CASH_IN).keep([made])
+    crown(builder.lake, CASH_IN)
     return builder.lake
 
 

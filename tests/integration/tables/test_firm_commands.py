@@ -81,6 +81,7 @@ def test_a_word_about_two_records_is_noted_once_it_makes_sense(raw: RawCompany) 
 
 
 def test_doubts_are_those_nobody_spoke_about(raw: RawCompany) -> None:
+    told("confirm", *two_of_one(raw), "--by", "ada", "--no-build")
     rows = answer("doubts", "--limit", "500")
     said = {frozenset(two_of_one(raw))}
     assert rows

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,9 +22,6 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from assets.measuring import Measuring
-from models.declared.late_payment_risk import LATE_PAYMENT_RISK
-from models.training import read_tables
-from models.versions import Version, VersionTable
 from pilothouse.agents.agent import Request
 from pilothouse.agents.capsules import Capsule, Ledger, Signer
 from pilothouse.agents.explaining.differing import Side, against_today, between
@@ -44,6 +40,7 @@ from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Project
 from pilothouse.tables.why.explain import Explainer
+from tests.champion import crown
 from tests.desk import DESK, TREE, desk
 from tests.integration.tables.decided_again import DecidedAgain, resolved
 from tests.integration.tables.removal import is_cause
@@ -60,25 +57,7 @@ def lake(raw: RawCompany, builder: Builder) -> Lake:
     lived(raw, 40)
     built(builder)
     list(Measuring(raw.lake).measure())
-    tables, read = read_tables(raw.lake, LATE_PAYMENT_RISK)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scikit-learn on how few late orders so small a company has
-        fitted = LATE_PAYMENT_RISK.kind.fit(LATE_PAYMENT_RISK, tables)
-    first = Version(
-        version=1,
-        run_id="run",
-        trained_at=NOON,
-        seen_until=fitted.seen_until,
-        fingerprint="f",
-        is_champion=True,
-        verdict="the first",
-        compared=None,
-        metrics=dict(fitted.metrics),
-        versions=read.as_json(),
-        card=dict(fitted.card),
-        synthetic=True,
-    )
-    VersionTable(raw.lake, LATE_PAYMENT_RISK).keep([first])
+    crown(raw.lake)
     return raw.lake
 
 

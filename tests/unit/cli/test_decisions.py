@@ -256,6 +256,9 @@ WRONG: list[tuple[str, Callable[[Desk], list[str]], str, str]] = [
         "a folder that is there",
     ),
     ("a file that is not there", lambda _: ["decisions", "--bundle", "nowhere.zip"], "no such file", "pilothouse export"),
+    ("a version that never was", lambda _: ["affected", "--model", "late_payment_risk@99"], "no version 99", "pilothouse model show"),
+    ("a model that is none", lambda _: ["affected", "--model", "weather@1"], "no model 'weather'", "late_payment_risk"),
+    ("a model without its version", lambda _: ["affected", "--model", "late_payment_risk"], "no version", "late_payment_risk@3"),
 ]
 
 
