@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PUBLISHED = "contract_and_key"  # what every table is held to, whatever tests it has beside
 NAME = "tables"
+_PATIENCE = 1_800.0  # seconds that a build waits for another one, and then makes what that one was not asked for
 
 
 class BuildOptions(dg.Config):
@@ -65,10 +66,12 @@ def table_assets(project: "Project") -> dg.AssetsDefinition:
         platform: PlatformResource,
     ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:  # type: ignore[type-arg]  # Dagster knows only the bare class
         from assets.progress import TABLES
+        from pilothouse.kernel.database.locks import exclusively
 
         wanted = [by_key[key].name for key in context.selected_asset_keys]
         failed = []
-        with translated_errors(context), platform.recording(context):
+        turn = exclusively(platform.platform.database, "tables", what="a build of tables", patience=_PATIENCE)
+        with translated_errors(context), platform.recording(context), turn:
             platform.platform.explainer.prepare()
             for made in platform.platform.builder.build(wanted, full=config.full, learn=config.learn):
                 TABLES.tell(made.model.table, made)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import closing
+import threading
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,6 +19,7 @@ from orchestration.schedules import cron
 from orchestration.sensors import announce_pending
 from orchestration.upkeep import _prune_runs
 from pilothouse.cli.app import app
+from pilothouse.kernel.database.locks import exclusively
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.lake.current import current
 from tests.integration.conftest import Project
@@ -61,6 +63,13 @@ def test_the_second_sync_tells_what_changed_as_events(project: Project) -> None:
     assert shown["events"] == len(events) > 0
     assert {event.topic for event in events} <= {"order.created", "order.changed", "order.deleted"}
     assert all(event.correlation_id for event in events)
+
+
+def test_a_build_waits_for_the_one_before_it(project: Project) -> None:
+    before = ExitStack()
+    before.enter_context(exclusively(project.platform.database, "tables", what="a build of tables"))
+    threading.Timer(1, before.close).start()
+    assert project.run("build_tables", "staging/stg_s4__sales_order").success
 
 
 def test_a_permanent_failure_is_not_retried_and_shows_its_hint(project: Project) -> None:

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -193,6 +195,29 @@ def test_of_two_who_want_one_lock_the_second_is_refused_until_the_first_has_ende
             pass
     with exclusively(database, "sync s4/product", what="a sync of s4/product"):
         pass
+
+
+def test_who_has_patience_comes_in_when_the_first_has_ended(database: Database) -> None:
+    first = ExitStack()
+    first.enter_context(exclusively(database, "tables", what="a build"))
+    ended = threading.Event()
+
+    def end() -> None:
+        ended.set()
+        first.close()
+
+    threading.Timer(0.5, end).start()
+    with exclusively(database, "tables", what="a build", patience=60):
+        assert ended.is_set()
+
+
+def test_patience_ends(database: Database) -> None:
+    with (
+        exclusively(database, "tables", what="a build"),
+        pytest.raises(CommitConflict, match="a build is already running"),
+        exclusively(database, "tables", what="a build", patience=0.3),
+    ):
+        pytest.fail("both are in")
 
 
 def test_a_lock_by_name_does_not_hold_back_the_readers_of_events(database: Database) -> None:
