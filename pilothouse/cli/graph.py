@@ -195,20 +195,33 @@ class Outcome:
         return {"loaded": as_json(self.loaded), "reason": self.reason}
 
 
-def load_after_build(dagster_home: Path, *, quiet: bool) -> Outcome:
-    """Measure and load the graph, if there is one; a failure is told and ends nothing else."""
+def measure_after_build(dagster_home: Path, *, quiet: bool) -> str:
+    """Bring graph analytics up to their marts: agents read them, and the graph shows them. Why that failed, if it did; it ends nothing
+    else."""
     from orchestration.analytics import measure
 
+    try:
+        measure(dagster_home, lambda *_: None)
+    except PilothouseError as error:
+        return _failed(error, quiet=quiet)
+    return ""
+
+
+def load_after_build(dagster_home: Path, *, quiet: bool) -> Outcome:
+    """Load the graph, if there is one; a failure is told and ends nothing else."""
     with open_platform() as platform:
         if platform.settings.graph.url is None:
             return Outcome()
     try:
-        measure(dagster_home, lambda *_: None)  # before the load: what is measured are properties of firms
         return Outcome(loaded=run_load(dagster_home, quiet=quiet))
     except PilothouseError as error:
-        if not quiet:
-            errors.print(str(error), style="red", markup=False, soft_wrap=True)
-        return Outcome(reason=str(error))
+        return Outcome(reason=_failed(error, quiet=quiet))
+
+
+def _failed(error: PilothouseError, *, quiet: bool) -> str:
+    if not quiet:
+        errors.print(str(error), style="red", markup=False, soft_wrap=True)
+    return str(error)
 
 
 def in_short(loaded: Sequence[Loaded]) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,7 +23,7 @@ from rich.table import Table
 from pilothouse.cli.building import as_json, failures, run_build
 from pilothouse.cli.deciding import First, first_decision
 from pilothouse.cli.graph import Outcome as GraphOutcome
-from pilothouse.cli.graph import load_after_build
+from pilothouse.cli.graph import load_after_build, measure_after_build
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, errors, print_json, told_plainly
 from pilothouse.kernel.errors import ConfigError
@@ -129,10 +129,12 @@ def up(
                 outcomes = dict(_sync_all(stack.dagster_home, everything, quiet=json_output, stopping=stopping))
                 held = sum(platform.lake.raw(load.source, load.stream).rows() for load in _loads(outcomes) if load.table)
             made = run_build(stack.dagster_home, [], quiet=json_output)
-            with _training(project) as what_was_trained:
-                graph = load_after_build(stack.dagster_home, quiet=json_output)
-                trained = what_was_trained()
+            unmeasured = measure_after_build(stack.dagster_home, quiet=json_output)
+            trained = _train(project)
             first = first_decision(stack.dagster_home)
+            if not json_output:
+                console.print(*first.lines(), sep="\n", soft_wrap=True)  # agents look into tables, so they need not wait for the graph
+            graph = GraphOutcome(reason=unmeasured) if unmeasured else load_after_build(stack.dagster_home, quiet=json_output)
             failed = bool(_failures(outcomes) or failures(made) or graph.reason or "error" in trained or first.reason)
             if not once:
                 stack.start_daemon()
@@ -252,26 +254,16 @@ def _summary(
     )
 
 
-@contextmanager
-def _training(project: Path) -> Iterator[Callable[[], dict[str, Any]]]:
-    """Train what has not been trained on what there is, and tell in the end what came of it. In a process of its own: what learning
-    loads would be held until `up` ends, and another core is free while the graph is loaded."""
+def _train(project: Path) -> dict[str, Any]:
+    """Train what has not been trained on what there is, and tell what came of it. In a process of its own: what learning loads would
+    be held until `up` ends."""
     command = [sys.executable, "-c", "from pilothouse.cli import main; main()", "model", "train", "--json"]
     environment = {**os.environ, "PILOTHOUSE_CONFIG": str(project)}
-    with subprocess.Popen(
-        command, cwd=project.parent, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            yield lambda: _trained(*process.communicate())
-        finally:
-            process.kill()  # where nobody waits for its answer any more
-
-
-def _trained(said: str, errors_said: str) -> dict[str, Any]:
+    done = subprocess.run(command, cwd=project.parent, env=environment, capture_output=True, text=True, check=False)
     try:
-        told = json.loads(said)
+        told = json.loads(done.stdout)
     except json.JSONDecodeError:
-        return {"error": (errors_said.strip().splitlines() or ["the training ended without a word"])[-1]}
+        return {"error": (done.stderr.strip().splitlines() or ["the training ended without a word"])[-1]}
     return {"error": told["message"]} if isinstance(told, dict) else {"trained": told}
 
 

@@ -106,7 +106,8 @@ class Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp("project")
     declared = (ROOT / "pilothouse.toml").read_text()
-    declared = re.sub(r"scale = [0-9.]+", "scale = 0.02", declared)
+    # A company so small that few of its open orders are to be kept back: with this seed the first `up` finds one.
+    declared = re.sub(r"scale = [0-9.]+", "scale = 0.02\nseed = 1", declared)
     declared = re.sub(r"pace = [0-9.]+", "pace = 86400.0", declared)  # the test steps the clock
     (folder / "pilothouse.toml").write_text(declared.replace("every = 60", "every = 86400"))
     project = Project(folder)
@@ -134,12 +135,18 @@ def test_no_row_of_the_sandbox_passes_for_a_real_one(project: Project, summary: 
     assert project.run("query", real)["rows"] == []
 
 
-def test_the_next_sync_brings_exactly_what_changed_and_tells_it(project: Project, summary: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def next_sync(project: Project, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a sync brought after the company had lived on."""
     before = {table: project.truth(table) for table in TABLES.values()}
-    project.beat(40)
+    project.beat(60)
     assert before != {table: project.truth(table) for table in TABLES.values()}
-    synced = project.run("sync")
-    assert sum(each["events"] for each in synced) > 0
+    synced: list[dict[str, Any]] = project.run("sync")
+    return synced
+
+
+def test_the_next_sync_brings_exactly_what_changed_and_tells_it(project: Project, next_sync: list[dict[str, Any]]) -> None:
+    assert sum(each["events"] for each in next_sync) > 0
     project.lake_equals_its_sources()
     again = project.run("sync")
     assert [(each["stream"], each["new_or_changed"], each["deleted"]) for each in again if each["new_or_changed"] or each["deleted"]] == []
@@ -162,34 +169,22 @@ def test_up_ends_with_the_first_decision(project: Project, summary: dict[str, An
         assert (proposal["decision"], proposal["synthetic"], proposal["may_approve"]) == (first["id"], True, {"admin": ""})
 
 
-def test_each_new_order_is_decided(project: Project, summary: dict[str, Any]) -> None:
-    before = credit_desk(project)["decided"]
-    project.beat(60)
-    synced = project.run("sync", "s4")
-    assert sum(each["events"] for each in synced) > 0
-    project.run("build")
-    project.run("decide", "credit_desk")  # or the daemon was faster
-    after = credit_desk(project)
-    assert (after["waiting"], after["undecidable"]) == (0, 0)
-    assert after["decided"] > before
+def test_each_new_order_is_decided(project: Project, summary: dict[str, Any], next_sync: list[dict[str, Any]]) -> None:
+    decided, deadline = sum(summary["decisions"]["decided"].values()), time.monotonic() + 240
+    while (desk := credit_desk(project))["waiting"] or desk["decided"] == decided:  # sensors make tables and decide, with nobody's help
+        assert time.monotonic() < deadline, desk
+        time.sleep(2)
+    assert desk["undecidable"] == 0
     (newest,) = project.run("query", "SELECT max(order_id) AS order_id FROM marts.fct_order")["rows"]
     (anew,) = project.run("decide", "credit_desk", newest["order_id"])  # once more, because somebody asks
     assert anew["subject"] == f"s4/sales_order/{newest['order_id']}"
-    assert credit_desk(project)["decided"] == after["decided"] + 1
+    assert credit_desk(project)["decided"] == desk["decided"] + 1
 
 
 def proposed(project: Project) -> dict[str, Any]:
-    """What the credit desk wants written. In a company this small it may take some days until an order is one to keep back."""
-    for _ in range(10):
-        for proposal in project.run("proposals", "--status", "open"):
-            if proposal["action"]["record"] == "sales_order":
-                found: dict[str, Any] = proposal
-                return found
-        project.beat(60)
-        project.run("sync", "s4")
-        project.run("build")
-        project.run("decide", "credit_desk")
-    raise AssertionError("ten times sixty beats, and no order was kept back")
+    """What the credit desk wants written."""
+    found: dict[str, Any] = next(each for each in project.run("proposals", "--status", "open") if each["action"]["record"] == "sales_order")
+    return found
 
 
 def test_the_tour_of_the_documentation_can_be_walked(project: Project, summary: dict[str, Any]) -> None:
