@@ -82,12 +82,12 @@ def test_what_depends_on_a_raw_row_is_every_row_whose_sources_it_is_among(raw: R
     """Forward and back are one relation, over whole tables: impact names a row exactly if why of that row names the raw one."""
     impact = Impact(explainer, project.published.values())
     back: dict[Raw, set[tuple[str, Key]]] = defaultdict(set)
-    for model in project.published.values():
-        if model.layer == "staging" or model.kept or model.name == "fct_exposure":
-            continue
-        columns = {column.name for column in model.columns if not column.name.startswith("_")}
-        keys = raw.lake.table(model.table).scan().select(model.key).collect()
-        with explainer.walk() as walk:
+    with explainer.walk() as walk:
+        for model in project.published.values():
+            if model.layer == "staging" or model.kept or model.name == "fct_exposure":
+                continue
+            columns = {column.name for column in model.columns if not column.name.startswith("_")}
+            keys = raw.lake.table(model.table).scan().select(model.key).collect()
             at = At(model.table, explainer.reading.newest(model.table))
             for key, sources in walk.needs(at, {tuple(map(str, row)): columns for row in keys.iter_rows()}).items():
                 for source in sources:
