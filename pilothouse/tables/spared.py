@@ -1,6 +1,6 @@
-"""What dbt does in every invocation and nobody here needs: a build of seven waves asks it seven times, so a tenth of it is spared.
+"""What dbt does in every invocation and nobody here needs: a build of seven waves pays for it seven times.
 
-Each override gives what dbt itself would find, sooner. Measured on a build of 42 tables of a tiny company, in November 2026.
+No result depends on any of it.
 """
 
 from __future__ import annotations
@@ -33,5 +33,5 @@ def spare() -> None:
     BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]  # noqa: SLF001
     # It looks through all of Python's packages for plugins of its own, though it can keep what it found.
     manager.PluginManager.get_prefixed_modules = classmethod(lambda _: dict(manager._get_dbt_modules()))  # type: ignore[method-assign,assignment]  # noqa: SLF001
-    # 400 events an invocation become protocol buffers for loggers that `--log-level none` has taken away.
+    # Every event becomes a protocol buffer for loggers that `--log-level none` has taken away.
     EventManager.fire_event = _told_where_heard  # type: ignore[method-assign]
