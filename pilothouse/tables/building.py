@@ -28,6 +28,7 @@ import duckdb
 from pilothouse.kernel.errors import LakeError, PilothouseError
 from pilothouse.kernel.lake import Lake, Table
 from pilothouse.kernel.lake.duck import Scan
+from pilothouse.kernel.lake.opened import Opened
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.dbt import Dbt, Ran
@@ -36,7 +37,7 @@ from pilothouse.tables.engines.choice import chosen
 from pilothouse.tables.engines.duck import DuckEngine
 from pilothouse.tables.project import Model, Project, changes_of, relation
 from pilothouse.tables.publishable import quoted, refuse_duplicates, refuse_nulls, why_not
-from pilothouse.tables.record import Notes, Read, Record, reading
+from pilothouse.tables.record import Notes, Read, Record
 
 _BATCH_ROWS = 100_000
 How = Literal["unchanged", "in full", "in part", "failed", "not reached"]
@@ -64,6 +65,8 @@ class _Plan:
     model: Model
     record: Record
     since: Mapping[str, Read] | None
+    inputs: Mapping[str, Opened]  # at the versions that the record names
+    before: Opened | None
 
 
 class Builder:
@@ -77,7 +80,7 @@ class Builder:
         self._engine = chosen(lake, project.folder, work, settings) or self._here
         self._notes = Notes(lake)
         self._settings = settings
-        self._seen: dict[str, Read] = {}  # the inputs of one build, each looked at once
+        self._seen: dict[str, Opened] = {}  # the tables of one build, each opened once: what it was and what it was made
 
     def outdated(self, names: Iterable[str] | None = None) -> dict[str, str]:
         """The tables that a build would make, as far as is known before their inputs are, each with a word for what it would be
@@ -92,8 +95,8 @@ class Builder:
         return {table: self._state(model) for table, model in found.items()}
 
     def _state(self, model: Model) -> str:
-        inputs = [name for name in self.project.inputs(model) if self.lake.table(name).exists()]
-        return f"{self.project.code(model)} {[(name, self._reading(name).identity, self._reading(name).content) for name in inputs]}"
+        inputs = {name: Read.of(there) for name in self.project.inputs(model) if (there := self._standing(name)) is not None}
+        return f"{self.project.code(model)} {[(name, read.identity, read.content) for name, read in inputs.items()]}"
 
     def build(self, names: Iterable[str] | None = None, *, full: bool = False, learn: bool = False) -> Iterator[Made]:
         """Bring these tables (all by default) up to their inputs, telling each as it is done. `full` makes them anew as a whole, but
@@ -116,8 +119,8 @@ class Builder:
                     yield Made(model, "failed", reason=str(error))
                     continue
                 if plan is None:
-                    table = self._table(model)
-                    yield Made(model, "unchanged", table.pinned(), rows=table.rows(), inputs=self._record(model).inputs)
+                    there = self._open(model.table)
+                    yield Made(model, "unchanged", there.pinned, rows=there.rows, inputs=self._record(model).inputs)
                 else:
                     plans.append(plan)
             for made in self._made(plans):
@@ -129,30 +132,45 @@ class Builder:
         return self.lake.table(model.table)
 
     def _record(self, model: Model) -> Record:
-        return Record(self.project.code(model), {name: self._reading(name) for name in self.project.inputs(model)})
+        return self._record_of(model, self._inputs(model))
 
-    def _reading(self, table: str) -> Read:
+    def _record_of(self, model: Model, inputs: Mapping[str, Opened]) -> Record:
+        return Record(self.project.code(model), {name: Read.of(there) for name, there in inputs.items()})
+
+    def _inputs(self, model: Model) -> dict[str, Opened]:
+        return {name: self._open(name) for name in self.project.inputs(model)}
+
+    def _open(self, table: str) -> Opened:
         if table not in self._seen:
-            self._seen[table] = reading(self.lake.table(table))
+            self._seen[table] = self.lake.table(table).opened()
         return self._seen[table]
+
+    def _standing(self, table: str) -> Opened | None:
+        """A table as it is; None where there is none."""
+        return self._open(table) if table in self._seen or self.lake.table(table).exists() else None
 
     def _there(self, tables: Iterable[str]) -> bool:
         """Whether all of them exist: what was never read cannot be built upon, and is no reason to try."""
-        return all(name in self._seen or self.lake.table(name).exists() for name in tables)
+        return all(self._standing(name) is not None for name in tables)
 
     def _fresh(self, model: Model) -> bool:
-        return self._up_to_date(model, self._notes.read(self._table(model)), self._record(model))
+        return self._up_to_date(model, self._noted(model), self._record(model))
+
+    def _noted(self, model: Model) -> Record | None:
+        there = self._standing(model.table)
+        return self._notes.read(self._table(model), there) if there is not None else None
 
     @staticmethod
     def _up_to_date(model: Model, last: Record | None, now: Record) -> bool:
         return last is not None and (last.same_as(now) or (model.kept and last.code == now.code))
 
     def _planned(self, model: Model, *, full: bool) -> _Plan | None:
-        last, record = self._notes.read(self._table(model)), self._record(model)
+        inputs = self._inputs(model)
+        last, record = self._noted(model), self._record_of(model, inputs)
         if self._up_to_date(model, last, record) and not full:
             return None
         partly = last is not None and model.incremental and not full and last.code == record.code and last.of_the_same_tables_as(record)
-        return _Plan(model, record, last.inputs if last is not None and partly else None)
+        return _Plan(model, record, last.inputs if last is not None and partly else None, inputs, self._standing(model.table))
 
     def prepare(self) -> None:
         """Read the project, so that the next build costs what its models cost."""
@@ -180,7 +198,6 @@ class Builder:
             ]
             for work in works:
                 made = work.result()
-                self._seen.pop(made.model.table, None)
                 yield replace(made, seconds=time.monotonic() - began)
 
     def _finished(self, plan: _Plan, outcome: Outcome, in_part: bool) -> Made:  # noqa: FBT001 - by place, through a pool
@@ -202,57 +219,61 @@ class Builder:
         inputs: dict[Relation, Scan] = {}
         parts: dict[str, Part] = {}
         for plan in plans:
-            for name, read in plan.record.inputs.items():
+            for name, there in plan.inputs.items():
                 if relation(name) not in inputs:
-                    inputs[relation(name)] = self.lake.table(name).files(read.version)
+                    inputs[relation(name)] = there.files()
             part = self._part(plan) if in_part else None
             if part is not None:
                 parts[plan.model.name] = part
         for model in self._tested_against(plans):
             if (model.layer, model.name) not in inputs:
-                inputs[model.layer, model.name] = self._table(model).files()
+                inputs[model.layer, model.name] = self._open(model.table).files()
         models = [each for plan in plans for each in (*self.project.views(plan.model), plan.model)]
         return Wave(tuple(dict.fromkeys(models)), inputs, parts)
 
     def _part(self, plan: _Plan) -> Part | None:
         """What changed for a model since it was made; None where it has to be made as a whole."""
-        if plan.since is None:
+        if plan.since is None or plan.before is None:
             return None
         changes: dict[str, tuple[Scan, Scan]] = {}
         for name, last in plan.since.items():
-            now = plan.record.inputs[name]
             try:
-                changes[changes_of(plan.model.name, name)] = self.lake.table(name).difference(last.version, now.version)
+                changes[changes_of(plan.model.name, name)] = self.lake.table(name).lost_and_gained(last.version, plan.inputs[name])
             except LakeError:  # the version has expired
                 return None
-        return Part(self._table(plan.model).files(), changes)
+        return Part(plan.before.files(), changes)
 
     def _tested_against(self, plans: Sequence[_Plan]) -> Iterator[Model]:
         """Tables further up that tests may name, as far as they are there."""
         building = {plan.model.name for plan in plans}
         above = {model.name: model for plan in plans for model in self.project.ancestors(plan.model)}
-        return (model for name, model in above.items() if name not in building and self._table(model).exists())
+        return (model for name, model in above.items() if name not in building and self._standing(model.table) is not None)
 
     def _published(self, plan: _Plan, connection: duckdb.DuckDBPyConnection, *, in_part: bool) -> Made:
         model, table = plan.model, self._table(plan.model)
         refuse_nulls(model, connection)
         refuse_duplicates(model, connection)
-        before = table.pinned() if table.exists() else None
         metadata = plan.record.as_metadata()
         if in_part:
             removed, added = (connection.sql(text).to_arrow_table() for text in _merge_queries(model))
-            pinned = table.merge(model.key, removed, added, metadata) if removed.num_rows or added.num_rows else table.pinned()
+            if plan.before is not None and not removed.num_rows and not added.num_rows:
+                pinned = plan.before.pinned
+            else:
+                pinned = table.merge(model.key, removed, added, metadata)
         else:
             # In order of the key, so that a later merge finds the rows that it changes in few files.
             rows = connection.sql(f'SELECT * FROM "{model.layer}"."{model.name}" ORDER BY {quoted(model.key)}')
             pinned = table.replace(rows.to_arrow_reader(_BATCH_ROWS), metadata, key=model.key)
-        self._notes.write(table, plan.record)
+        # At this version: by now somebody else may have written another one, which is not what was made.
+        now = plan.before if plan.before is not None and plan.before.pinned == pinned else table.opened(int(pinned.version))
+        self._seen[model.table] = now
+        self._notes.write(table, plan.record, now)
         return Made(
             model,
             "in part" if in_part else "in full",
             pinned,
-            changed=before != pinned,
-            rows=table.rows(),
+            changed=plan.before is None or Read.of(plan.before).said != Read.of(now).said,
+            rows=now.rows,
             inputs=plan.record.inputs,
         )
 

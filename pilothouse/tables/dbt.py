@@ -108,6 +108,9 @@ class Dbt:
     def _invoke(self, command: str, *told: str, manifest: Any = None) -> Any:
         from dbt.cli.main import dbtRunner
 
+        from pilothouse.tables.spared import spare
+
+        spare()
         where = ("--project-dir", str(self.folder), "--profiles-dir", str(self._profiles), "--target", self._target)
         paths = ("--target-path", str(self._work / "target"), "--log-path", str(self._work / "logs"))
         with _ONE_AT_A_TIME:

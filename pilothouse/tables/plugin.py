@@ -23,11 +23,12 @@ from pilothouse.kernel.settings import load
 
 @dataclass
 class Served:
-    """What one build reads: tables of the lake by schema and name, and views over them. `connection` is where it is built."""
+    """What one build reads: tables of the lake by schema and name, and views over them. It builds in `schemas`; `connection` is where."""
 
     lake: Lake
     relations: Mapping[tuple[str, str], Scan]
     views: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    schemas: frozenset[str] = frozenset()
     connection: duckdb.DuckDBPyConnection | None = None
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -68,6 +69,8 @@ class Plugin(BasePlugin):
         served.connection = conn.cursor()  # holds the database open until what was built in it is published
         offer_store(conn, served.lake)
         create_views(conn, ((schema, name, scan) for (schema, name), scan in served.relations.items()))
+        for schema in served.schemas:  # dbt would open a connection for each that is not there
+            conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
         for (schema, name), text in served.views.items():
             conn.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"; CREATE VIEW "{schema}"."{name}" AS {text}')
 

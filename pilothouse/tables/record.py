@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 import pyarrow.fs as pafs
 
 from pilothouse.kernel.lake import Lake, Table
+from pilothouse.kernel.lake.opened import Opened
 from pilothouse.kernel.lake.translation import translated
 from pilothouse.kernel.stores import filesystem
 
@@ -27,6 +28,17 @@ class Read:
     identity: str
     version: int
     content: int
+
+    @classmethod
+    def of(cls, table: Opened) -> Read:
+        """A table as it was opened."""
+        pinned = table.pinned
+        return cls(pinned.identity, int(pinned.version), table.content)
+
+    @property
+    def said(self) -> tuple[str, int]:
+        """What is the same as long as it says the same."""
+        return self.identity, self.content
 
 
 @dataclass(frozen=True)
@@ -57,13 +69,12 @@ class Record:
 
 
 def _said(record: Record) -> dict[str, tuple[str, int]]:
-    return {name: (read.identity, read.content) for name, read in record.inputs.items()}
+    return {name: read.said for name, read in record.inputs.items()}
 
 
 def reading(table: Table) -> Read:
     """A table as an input, at its newest version."""
-    pinned, content = table.pinned(), table.content_version()
-    return Read(pinned.identity, int(pinned.version), content)
+    return Read.of(table.opened())
 
 
 class Notes:
@@ -81,29 +92,31 @@ class Notes:
             with store.open_input_stream(path) as stream:
                 return bytes(stream.read())
 
-    def read(self, table: Table) -> Record | None:
+    def read(self, table: Table, there: Opened | None = None) -> Record | None:
         """How the table that is there was made; None where nothing tells, or where somebody else has written it since."""
         text = self.text(table)
-        if not text or not table.exists():
+        if not text or (there is None and not table.exists()):
             return None
         plain = json.loads(text)
-        return Record.from_json(plain["record"]) if plain["content"] == table.content_version() else None
+        return Record.from_json(plain["record"]) if plain["content"] == (there or table.opened()).content else None
 
     def told_of(self, table: Table, version: int) -> Iterator[Record]:
         """All that tells how a version was made: the note of a build that found the same content again, which is newer, and the
         commit of that content."""
-        note = self.read(table)
-        if note is not None and version >= table.content_version():
+        there = table.opened()
+        note = self.read(table, there)
+        if note is not None and version >= there.content:
             yield note
-        entries = sorted(table.history(), key=lambda entry: -int(entry["version"]))
+        entries = sorted(there.history(), key=lambda entry: -int(entry["version"]))
         told = next((entry[KEY] for entry in entries if entry["version"] <= version and KEY in entry), None)
         if told is not None:
             yield Record.from_json(told)
 
-    def write(self, table: Table, record: Record) -> None:
-        """Note it. A file that is moved into place is there as a whole or not at all, like an object of a store."""
+    def write(self, table: Table, record: Record, there: Opened | None = None) -> None:
+        """Note it of the table as it was opened after it was made, or else of the newest version. A file that is moved into place is
+        there as a whole or not at all, like an object of a store."""
         store, path = self._place(table)
-        plain = {"record": json.dumps(asdict(record)), "content": table.content_version()}
+        plain = {"record": json.dumps(asdict(record)), "content": (there or table.opened()).content}
         local = isinstance(store, pafs.LocalFileSystem)
         with translated(table.uri):
             with store.open_output_stream(f"{path}.new" if local else path) as stream:

@@ -51,7 +51,7 @@ def project(work: Path) -> Project:
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RawCompany]:
     home = tmp_path_factory.mktemp("company")
-    company = Company.open(home, seed=11, scale=0.02, now=NOW)
+    company = Company.open(home, seed=11, scale=0.005, now=NOW)
     raw = RawCompany(company, Lake(str(home / "lake")))
     raw.sync()
     Corrections(raw.lake).ensure()

@@ -25,10 +25,10 @@ from deltalake.transaction import create_table_with_add_actions
 from pilothouse.kernel.ahead import ahead
 from pilothouse.kernel.errors import CommitConflict, LakeError
 from pilothouse.kernel.lake.commit import TRANSACTION, Commit, encode_schema
-from pilothouse.kernel.lake.digest import KEY as DIGEST
 from pilothouse.kernel.lake.digest import Digest
 from pilothouse.kernel.lake.duck import Scan
 from pilothouse.kernel.lake.files import Files, delta_schema, row_count
+from pilothouse.kernel.lake.opened import OF_ROWS, Opened
 from pilothouse.kernel.lake.translation import translated
 from pilothouse.kernel.stores import filesystem
 from pilothouse.kernel.versions import Pinned, note_read, note_written
@@ -37,8 +37,6 @@ _NO_ZONE = "timestampNtz"  # the feature that a table needs for moments without 
 _AFTER_COMMIT = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 _NO_RETRY = CommitProperties(max_commit_retries=0)  # who was faster has changed what this commit was made for
 _GONE = "_gone"  # the column that tells a merge which rows to take out
-_RECENT = 20  # commits in which the last one of rows is looked for
-_OF_ROWS = frozenset({"WRITE", "MERGE", "DELETE", "UPDATE", "CREATE TABLE", "CREATE TABLE AS SELECT"})
 # Which columns delta-rs keeps bounds of in files that a merge writes: it cuts those of moments below their value.
 _INDEXED = "delta.dataSkippingStatsColumns"
 _PROPERTIES: Mapping[str, str | None] = {
@@ -78,34 +76,36 @@ class Table:
                     ) from error
                 raise
 
+    def opened(self, version: int | None = None) -> Opened:
+        """The table at a version (the newest one by default), for who asks more than one thing of it."""
+        return Opened(self.name, self.uri, self.delta(version))
+
     def version(self) -> int:
         """The newest version."""
         return int(self.delta().version())
 
     def content_version(self) -> int:
         """The version since which the table says what it says now: upkeep commits too, and changes no row."""
-        entries = self.history(_RECENT)
-        return int(next((entry["version"] for entry in entries if entry.get("operation") in _OF_ROWS), entries[-1]["version"]))
+        return self.opened().content
 
     def content_versions(self, after: int = -1) -> list[tuple[int, datetime]]:
         """The versions above `after` that changed rows, oldest first, each with the moment of its commit."""
-        entries = [entry for entry in self.history() if entry["version"] > after and entry.get("operation") in _OF_ROWS]
+        entries = [entry for entry in self.history() if entry["version"] > after and entry.get("operation") in OF_ROWS]
         return [(int(entry["version"]), datetime.fromtimestamp(entry["timestamp"] / 1000, UTC)) for entry in reversed(entries)]
 
     def schema(self, version: int | None = None) -> pa.Schema:
         """The Arrow schema, with the field metadata that sources gave."""
-        schema: pa.Schema = pa.schema(self.delta(version).schema().to_arrow())
-        return schema
+        return self.opened(version).schema
 
     def rows(self, version: int | None = None) -> int:
         """How many rows the table holds, from its log alone."""
-        return int(self.delta(version).count())
+        return self.opened(version).rows
 
     def scan(self, version: int | None = None) -> pl.LazyFrame:
         """The rows at a version (the newest one by default), recorded in the open version vector."""
-        delta = self.delta(version)
-        note_read(self._pinned(delta))
-        return pl.scan_delta(delta)
+        there = self.opened(version)
+        note_read(there.pinned)
+        return pl.scan_delta(there.delta)
 
     def version_at(self, moment: datetime) -> int:
         """The version that was the newest at a moment; LakeError where the table did not exist yet."""
@@ -116,12 +116,11 @@ class Table:
 
     def pinned(self, version: int | None = None) -> Pinned:
         """The table at a version as an entry of a version vector."""
-        return self._pinned(self.delta(version))
+        return self.opened(version).pinned
 
     def history(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Delta's own history, newest first."""
-        with translated(self.uri):
-            return self.delta().history(limit)
+        return self.opened().history(limit)
 
     def commits(self, after: int = -1) -> Iterator[tuple[int, Commit]]:
         """The batches with a version above `after`, oldest first."""
@@ -154,17 +153,17 @@ class Table:
         digest = Digest.of(delta_schema(rows.schema))
         counted = pa.RecordBatchReader.from_batches(rows.schema, digest.counting(rows))
 
-        def news() -> Mapping[str, str] | None:
-            return None if self.exists() and self._told_digest() == digest else {**(metadata or {}), **digest.as_metadata()}
+        def news(there: Opened | None) -> Mapping[str, str] | None:
+            return None if there is not None and there.told_digest() == digest else {**(metadata or {}), **digest.as_metadata()}
 
-        written = self._write(counted, "overwrite", news, key=key)
-        return written or self.pinned()
+        return self._write(counted, "overwrite", news, key=key)
 
     def merge(self, key: Sequence[str], removed: pa.Table, added: pa.Table, metadata: Mapping[str, str] | None = None) -> Pinned:
         """Take rows out and put rows in, by one commit that rewrites only the files they are in. A key that is in both is a row
         that changed. Both are whole rows: what the table says as a whole (`digest`) follows from them without reading it."""
-        delta = self.delta()
-        digest = (self._told_digest() or self._measured()).without(removed).including(added)
+        there = self.opened()
+        delta = there.delta
+        digest = (there.told_digest() or self._measured(delta.version())).without(removed).including(added)
         gone = removed.select(key).join(added.select(key), list(key), join_type="left anti")
         source = pa.concat_tables(
             [
@@ -174,7 +173,7 @@ class Table:
             promote_options="default",
         )
         with translated(self.uri):
-            written = replace(self._pinned(delta), version=str(delta.version() + 1))
+            written = replace(there.pinned, version=str(delta.version() + 1))
             (
                 delta.merge(
                     source.cast(_nullable(source.schema)),
@@ -210,9 +209,7 @@ class Table:
         return self._written(pa.RecordBatchReader.from_batches(schema, rows), "overwrite", commit)
 
     def _written(self, rows: pa.RecordBatchReader, mode: Literal["append", "overwrite"], commit: Commit) -> Pinned:
-        written = self._write(rows, mode, commit.encode, commit.sequence)
-        assert written is not None
-        return written
+        return self._write(rows, mode, lambda _: commit.encode(), commit.sequence)
 
     def digest(self, version: int | None = None, columns: list[str] | None = None) -> str:
         """What the rows say, whatever their order and files: equal digests, equal content."""
@@ -220,25 +217,26 @@ class Table:
 
     def told_digest(self) -> str | None:
         """The digest that the newest commit of rows tells of itself; None where none does."""
-        told = self._told_digest()
+        told = self.opened().told_digest()
         return told.hexdigest() if told else None
 
     def files(self, version: int | None = None) -> Scan:
         """The files of a version, recorded like any read: what DuckDB reads."""
-        delta = self.delta(version)
-        pinned = self._pinned(delta)
-        note_read(pinned)
-        return Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()), pinned)
+        return self.opened(version).files()
 
     def difference(self, since: int, version: int | None = None) -> tuple[Scan, Scan]:
         """The files that a version lost and gained against an earlier one: every row that changed between the two is in them,
         among others that a rewrite of their file brought along. LakeError where one is gone."""
-        before, now = self.delta(since), self.delta(version)
-        note_read(self._pinned(now))
+        return self.lost_and_gained(since, self.opened(version))
+
+    def lost_and_gained(self, since: int, there: Opened) -> tuple[Scan, Scan]:
+        """The same, of a version that is open."""
+        before, now = self.delta(since), there.delta
+        note_read(there.pinned)
         if before.metadata().id != now.metadata().id:
             raise LakeError(f"{self.name}: version {since} is of an earlier table of that name", hint="read the table as a whole")
         old, new = before.file_uris(), now.file_uris()
-        schema, kept = pa.schema(now.schema().to_arrow()), set(old) & set(new)
+        schema, kept = there.schema, set(old) & set(new)
         lost = Scan(tuple(uri for uri in old if uri not in kept), schema)
         store, root = filesystem(self.uri, self._options)
         paths = [f"{root}/{uri.removeprefix(self.uri).removeprefix('/')}" for uri in lost.uris]
@@ -250,13 +248,14 @@ class Table:
         self,
         rows: pa.RecordBatchReader,
         mode: Literal["append", "overwrite"],
-        told: Callable[[], Mapping[str, Any] | None],
+        told: Callable[[Opened | None], Mapping[str, Any] | None],
         sequence: int | None = None,
         key: Sequence[str] = (),
-    ) -> Pinned | None:
+    ) -> Pinned:
         """Write the rows to files while more of them are made, then commit the files. A sequence is committed once. What the commit
-        tells is asked when all rows are written; None means that there is nothing to commit."""
-        delta = self.delta() if self.exists() else None  # opened once: every opening reads the log
+        tells is asked when all rows are written, with the table as it was before; None means that it says the same already."""
+        there = self.opened() if self.exists() else None
+        delta = there.delta if there is not None else None
         with translated(self.uri):
             schema = delta_schema(rows.schema)
             if delta is not None:
@@ -265,16 +264,16 @@ class Table:
                 schema = self._grown(delta, schema) if mode == "append" else self._admitting(delta, schema)
             files = Files(self.uri, self._options)
             added = files.write(ahead(rows), schema)
-            metadata = told()
-            if metadata is None:
+            metadata = told(there)
+            if metadata is None and there is not None:
                 files.discard(added)
-                return None
+                return there.pinned
             properties = CommitProperties(
-                custom_metadata={**metadata, "operationMetrics": {"num_added_rows": row_count(added)}},
+                custom_metadata={**(metadata or {}), "operationMetrics": {"num_added_rows": row_count(added)}},
                 app_transactions=None if sequence is None else [Transaction(TRANSACTION, sequence)],
                 max_commit_retries=0,
             )
-            if delta is None:
+            if there is None or delta is None:
                 create_table_with_add_actions(
                     self.uri,
                     Schema.from_arrow(schema),
@@ -287,7 +286,7 @@ class Table:
                 written = self.pinned(0)
             else:
                 # Without a retry the commit is the very next version. Asking afterwards could tell of a later one, by somebody else.
-                written = replace(self._pinned(delta), version=str(delta.version() + 1))
+                written = replace(there.pinned, version=str(delta.version() + 1))
                 kept = delta.schema() if mode == "append" else schema
                 delta.create_write_transaction(
                     list(added), mode, kept, commit_properties=properties, post_commithook_properties=_AFTER_COMMIT
@@ -330,24 +329,13 @@ class Table:
         # The table's own description of a column stays, whatever the source says of it today; that stands in the commit's contract.
         return pa.schema([field if field.name not in there.names else there.field(field.name) for field in schema])
 
-    def _told_digest(self) -> Digest | None:
-        """The digest that the newest commit of rows tells; upkeep may have committed since, and changes no content."""
-        for entry in self.history(_RECENT):
-            if DIGEST in entry:
-                return Digest.from_metadata(entry, pa.schema(self.delta().schema().to_arrow()))
-            if entry.get("operation") in _OF_ROWS:
-                return None
-        return None
-
     def _measured(self, version: int | None = None, columns: list[str] | None = None) -> Digest:
-        scan = self.scan(version)
-        digest = Digest.of(self.schema(version))
+        there = self.opened(version)
+        note_read(there.pinned)
+        scan, digest = pl.scan_delta(there.delta), Digest.of(there.schema)
         for frame in scan.select(columns or scan.collect_schema().names()).collect_batches(chunk_size=200_000):
             digest.add(frame)
         return digest
-
-    def _pinned(self, delta: DeltaTable) -> Pinned:
-        return Pinned("table", self.name, str(delta.version()), str(delta.metadata().id))
 
 
 def _without_zone(kind: pa.DataType) -> bool:

@@ -41,7 +41,8 @@ class DuckEngine:
                 relations |= {("lost", called): lost, ("gained", called): gained}
                 views["changes", called] = _CHANGES.format(name=called)
         variables = {"incremental": sorted(wave.parts), "memory": self._settings.memory, "threads": self._settings.threads}
-        with serving(Served(self._lake, relations, views)) as served:
+        schemas = frozenset(model.layer for model in wave.models)
+        with serving(Served(self._lake, relations, views, schemas)) as served:
             ran = self._dbt.build([model.name for model in wave.models], variables=variables)
 
             def example(sql: str) -> Sequence[Any] | None:

@@ -102,7 +102,7 @@ def test_a_writer_that_changes_the_table_does_not_overtake_another(way: str, tab
         monkeypatch.setattr(Table, change, faster)
     reader = pa.RecordBatchReader.from_batches(content.schema, batches())
     with pytest.raises(CommitConflict):
-        table._write(reader, "overwrite" if "zone" in way else "append", commit(sequence).encode, sequence)
+        table._write(reader, "overwrite" if "zone" in way else "append", lambda _: commit(sequence).encode(), sequence)
     names = table.scan().collect()["name"].to_list()
     assert "other" in names
     assert "mine" not in names

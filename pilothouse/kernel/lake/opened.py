@@ -1,0 +1,73 @@
+"""A table at one version, its log read once, and all that the log tells by itself.
+
+Every opening reads the log anew, from a disk in two milliseconds, from an object store by several requests. Who asks more than one
+thing opens the table once, and what is told is then of one version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from pilothouse.kernel.lake.digest import KEY as DIGEST
+from pilothouse.kernel.lake.digest import Digest
+from pilothouse.kernel.lake.duck import Scan
+from pilothouse.kernel.lake.translation import translated
+from pilothouse.kernel.versions import Pinned, note_read
+
+OF_ROWS = frozenset({"WRITE", "MERGE", "DELETE", "UPDATE", "CREATE TABLE", "CREATE TABLE AS SELECT"})
+_RECENT = 20  # commits in which the last one of rows is looked for
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What `Table.opened` found."""
+
+    name: str
+    uri: str
+    delta: DeltaTable
+
+    @property
+    def pinned(self) -> Pinned:
+        """It as an entry of a version vector."""
+        return Pinned("table", self.name, str(self.delta.version()), str(self.delta.metadata().id))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, with the field metadata that sources gave."""
+        return pa.schema(self.delta.schema().to_arrow())
+
+    @property
+    def rows(self) -> int:
+        """How many rows it holds."""
+        return int(self.delta.count())
+
+    @cached_property
+    def content(self) -> int:
+        """The version since which it says what it says: upkeep commits too, and changes no row."""
+        entries = self.history(_RECENT)
+        return int(next((entry["version"] for entry in entries if entry.get("operation") in OF_ROWS), entries[-1]["version"]))
+
+    def history(self, limit: int | None = None) -> list[dict[str, Any]]:
+        """Delta's own history, newest first."""
+        with translated(self.uri):
+            return self.delta.history(limit)
+
+    def told_digest(self) -> Digest | None:
+        """The digest that the newest commit of rows tells; upkeep may have committed since, and changes no content."""
+        for entry in self.history(_RECENT):
+            if DIGEST in entry:
+                return Digest.from_metadata(entry, self.schema)
+            if entry.get("operation") in OF_ROWS:
+                return None
+        return None
+
+    def files(self) -> Scan:
+        """Its files, recorded like any read: what DuckDB reads."""
+        pinned = self.pinned
+        note_read(pinned)
+        return Scan(tuple(self.delta.file_uris()), self.schema, pinned)
