@@ -392,7 +392,7 @@ class Platform:
         """What finds the decisions that something touched."""
         from pilothouse.hindsight.affected import Affected
 
-        return Affected(self.lake, self.ledger, self.impact)
+        return Affected(self.lake, self.ledger, lambda: self.impact)
 
     @cached_property
     def objects(self) -> Objects:

@@ -66,7 +66,8 @@ class Enterprise:
         """Let the company live on."""
         headers = {"Authorization": f"Bearer {self.credentials['admin']['token']}"}
         address = f"{self.endpoints['admin']}/clock/step"
-        httpx.post(address, json={"beats": times}, headers=headers, timeout=PATIENCE).raise_for_status()
+        # Plain http: without `verify=False` each beat would load all certificate authorities.
+        httpx.post(address, json={"beats": times}, headers=headers, timeout=PATIENCE, verify=False).raise_for_status()
 
     def new_life(self, name: str) -> Life:
         """A project that has read nothing yet."""

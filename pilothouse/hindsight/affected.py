@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -66,13 +67,18 @@ class _Looked:
 
 
 class Affected:
-    """Finds the decisions of one ledger that something touched."""
+    """Finds the decisions of one ledger that something touched. `impact` is asked for once rows must be followed: it takes all models,
+    which are parsed for seconds where nobody has, and what a model had a word in is known without."""
 
-    def __init__(self, lake: Lake, ledger: Ledger, impact: Impact) -> None:
+    def __init__(self, lake: Lake, ledger: Ledger, impact: Callable[[], Impact]) -> None:
         self._lake = lake
         self._ledger = ledger
-        self._impact = impact
+        self._impact_of = impact
         self._notes = Notes(lake)
+
+    @cached_property
+    def _impact(self) -> Impact:
+        return self._impact_of()
 
     def by_model(self, version: str) -> Iterator[Touched]:
         """The decisions that a version of a model had a word in: `late_payment_risk@3`, or its number where one model alone is asked."""

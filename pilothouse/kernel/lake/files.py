@@ -170,7 +170,8 @@ def _encodings(sample: pa.Table) -> dict[str, str]:
             found[field.name] = "DELTA_BINARY_PACKED"
         elif pa.types.is_string(field.type) or pa.types.is_binary(field.type):
             values = sample.column(field.name)[:_SAMPLE].drop_null()
-            if len(values) and len(values.unique()) > _NEW * len(values):
+            # Values of which not even one fits into a dictionary need no comparing: a few of 100 MB take seconds.
+            if len(values) and (values.nbytes > _DICTIONARY_BYTES * len(values) or len(values.unique()) > _NEW * len(values)):
                 found[field.name] = "DELTA_LENGTH_BYTE_ARRAY"
     return found
 

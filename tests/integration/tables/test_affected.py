@@ -86,7 +86,8 @@ def world(
     crown(lake)
     mended = decide(lake, ledger, orders[2::3])
     explainer = Explainer(lake, project, work)
-    return World(lake, ledger, Affected(lake, ledger, Impact(explainer, project.published.values())), explainer, bad, before, after, mended)
+    affected = Affected(lake, ledger, lambda: Impact(explainer, project.published.values()))
+    return World(lake, ledger, affected, explainer, bad, before, after, mended)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from tests.raw_company import RawCompany
 
 
 @pytest.fixture(autouse=True)
-def project_file(raw: RawCompany, builder: Builder, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project_file(
+    raw: RawCompany, builder: Builder, work: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     built(builder)
-    file = tmp_path_factory.getbasetemp() / "firm_commands" / "pilothouse.toml"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(f'[lake]\nurl = "{raw.lake.url}"\n')
+    home = tmp_path_factory.getbasetemp() / "firm_commands"
+    if not home.exists():
+        shutil.copytree(work, home / "tables")  # what dbt keeps: who asks of firms parses nothing anew
+    file = home / "pilothouse.toml"
+    file.write_text(f'home = "{home}"\n[lake]\nurl = "{raw.lake.url}"\n')
     monkeypatch.setenv("PILOTHOUSE_CONFIG", str(file))
     return file
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
 
 from models.trees import Fact, Facts, Tree, declared_facts, declared_trees, find_tree, tree_from
 from models.trees.declared import find_file
@@ -28,6 +27,7 @@ from models.trees.picture import svg
 from models.trees.reading import Lines
 from models.trees.schema import files, schema
 from models.trees.writing import text_of
+from pilothouse.cli.app import app
 from pilothouse.kernel.errors import ConfigError, ModelError
 from pilothouse.kernel.versions import Pinned, recording
 from tests.unit.models.random_trees import FACTS, asked, rows, trees
@@ -385,8 +385,8 @@ def test_a_picture_shows_every_leaf_and_the_way_that_was_taken() -> None:
     assert (plain.count('class="edge on"'), taken.count('class="edge on"')) == (0, 2)
 
 
-def pilothouse(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([Path(sys.executable).parent / "pilothouse", "tree", *words], capture_output=True, text=True, check=False)
+def pilothouse(*words: str) -> Result:
+    return CliRunner().invoke(app, ["tree", *words])
 
 
 def test_the_commands_show_decide_and_take_a_table_out_and_in(tmp_path: Path) -> None:
@@ -394,11 +394,11 @@ def test_the_commands_show_decide_and_take_a_table_out_and_in(tmp_path: Path) ->
     decided = pilothouse("decide", "credit_release", *words.split(), "--json")
     told = json.loads(decided.stdout)
     assert (told["action"], told["nearest"]["changes"][0]["instead"]) == ("prepayment", 0.129)
-    assert pilothouse("export", "credit_release", "--out", str(tmp_path / "credit_release.dmn")).returncode == 0
+    assert pilothouse("export", "credit_release", "--out", str(tmp_path / "credit_release.dmn")).exit_code == 0
     back = pilothouse("import", str(tmp_path / "credit_release.dmn"), "--facts", "order", "--out", str(tmp_path / "credit_release.yaml"))
-    assert back.returncode == 0, back.stderr
+    assert back.exit_code == 0, back.stderr
     asked_again = pilothouse("decide", str(tmp_path / "credit_release.yaml"), *words.split())
     assert "prepayment, share 0.5: The risk of a late payment calls for half of the order ahead" in asked_again.stdout
     refused = pilothouse("decide", "credit_release", "-v", "placed_eur=much")
-    assert refused.returncode == 1
+    assert refused.exit_code == 1
     assert "placed_eur is 'much', and not a number" in refused.stderr
