@@ -165,7 +165,7 @@ def blast(folder: str, scale: float) -> list[Figure]:
         rows = lake.table("raw/s4/sales_order").scan(version).filter(pl.col("SalesOrder").is_in(planted))
         keys = [(row.hex().upper(),) for row in rows.select("_row_id").collect()["_row_id"]]
         began = time.perf_counter()
-        found = {each.capsule.digest for each in Affected(lake, ledger, impact).by_rows("raw/s4/sales_order", keys)}
+        found = {each.capsule.digest for each in Affected(lake, ledger, lambda: impact).by_rows("raw/s4/sales_order", keys)}
         seconds = time.perf_counter() - began
         decisions = sum(1 for _ in ledger.entries(kind="decision"))
     title = f"a bad batch of {BAD} orders, {decisions:,} decisions, {len(truth):,} of them touched"
