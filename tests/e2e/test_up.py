@@ -173,7 +173,7 @@ def test_each_new_order_is_decided(project: Project, summary: dict[str, Any], ne
     decided, deadline = sum(summary["decisions"]["decided"].values()), time.monotonic() + 240
     while (desk := credit_desk(project))["waiting"] or desk["decided"] == decided:  # sensors make tables and decide, with nobody's help
         assert time.monotonic() < deadline, desk
-        time.sleep(2)
+        time.sleep(10)  # each look is a process that takes from theirs
     assert desk["undecidable"] == 0
     (newest,) = project.run("query", "SELECT max(order_id) AS order_id FROM marts.fct_order")["rows"]
     (anew,) = project.run("decide", "credit_desk", newest["order_id"])  # once more, because somebody asks
