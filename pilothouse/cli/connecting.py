@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, print_json, told_plainly
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.settings import GraphSettings
+
+if TYPE_CHECKING:
+    from pilothouse.kernel.settings import GraphSettings
 
 
 def register(app: typer.Typer) -> None:

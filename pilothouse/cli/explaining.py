@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import polars as pl
 import typer
 from rich.markup import escape
 from rich.tree import Tree
@@ -16,7 +15,6 @@ from pilothouse.cli.decisions import FromBundle, kept
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, print_json, print_rows, shown, told_plainly
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.lake.identity import row_ids
 
 if TYPE_CHECKING:
     from assets.platform import Platform
@@ -115,6 +113,10 @@ def impact(
 
 def _row_id(platform: Platform, table: str, key: list[str]) -> str:
     """The identity of a raw row, by its key or by itself."""
+    import polars as pl
+
+    from pilothouse.kernel.lake.identity import row_ids
+
     parts = table.split("/")
     if len(parts) != 3 or parts[0] != "raw" or not platform.lake.table(table).exists():
         raise ConfigError(f"no raw table '{table}'", hint="`pilothouse tables` lists them, such as raw/s4/sales_order")

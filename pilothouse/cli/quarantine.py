@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 from typing import Annotated
 
-import polars as pl
 import typer
 
 from pilothouse.cli.inspecting import open_platform
@@ -24,6 +23,8 @@ def list_open(json_output: Json = False) -> None:  # noqa: FBT002 - typer
 
     Example: pilothouse quarantine list
     """
+    import polars as pl
+
     from quality.quarantine import overview
 
     with open_platform() as platform:
@@ -54,8 +55,7 @@ def show(
         table = platform.lake.quarantine(source, stream)
         if not table.exists():
             platform.source(source).stream(stream)  # nothing is held of it; or there is none, which is told
-        frame = open_rejections(table.scan(), rule=rule, limit=limit) if table.exists() else pl.DataFrame()
-    rows = frame.to_dicts()
+        rows = open_rejections(table.scan(), rule=rule, limit=limit).to_dicts() if table.exists() else []
     if json_output:
         print_json(rows)
     else:

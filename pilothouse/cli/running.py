@@ -27,7 +27,6 @@ from pilothouse.cli.graph import load_after_build, measure_after_build
 from pilothouse.cli.inspecting import open_platform
 from pilothouse.cli.output import Json, console, errors, print_json, told_plainly
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.kernel.settings import FILE
 
 if TYPE_CHECKING:
     from assets.loading import Load
@@ -167,6 +166,8 @@ def sync(
             if stream:
                 streams.append(platform.source(source).stream(stream).name)
     if not wanted:
+        from pilothouse.kernel.settings import FILE
+
         raise ConfigError(f"{FILE} names no source", hint="docs/connect-your-systems.md shows how a source is written there")
     outcomes = dict(_sync_all(platform.settings.home / "dagster", wanted, quiet=json_output))
     failed = _failures(outcomes)
