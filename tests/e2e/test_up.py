@@ -109,7 +109,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     # A company so small that few of its open orders are to be kept back: with this seed the first `up` finds one.
     declared = re.sub(r"scale = [0-9.]+", "scale = 0.02\nseed = 1", declared)
     declared = re.sub(r"pace = [0-9.]+", "pace = 86400.0", declared)  # the test steps the clock
-    (folder / "pilothouse.toml").write_text(declared.replace("every = 60", "every = 86400"))
+    declared = declared.replace("every = 60", "every = 86400")
+    (folder / "pilothouse.toml").write_text(f"{declared}\n[tables]\nevery = 10\n")  # or half of the test would be waiting
     project = Project(folder)
     yield project
     if project.process is not None and project.process.poll() is None:
