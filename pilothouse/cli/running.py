@@ -256,9 +256,15 @@ def _summary(
 
 
 def _train(project: Path) -> dict[str, Any]:
-    """Train what has not been trained on what there is, and tell what came of it. In a process of its own: what learning loads would
-    be held until `up` ends."""
-    command = [sys.executable, "-c", "from pilothouse.cli import main; main()", "model", "train", "--json"]
+    """Train the models that have never been, and tell what came of it; later a sensor sees when one has to be trained again. In a process
+    of its own: what learning loads would be held until `up` ends."""
+    from models.versions import VersionTable
+
+    with open_platform() as platform:
+        untrained = [name for name in platform.models if not VersionTable(platform.lake, platform.model(name)).all()]
+    if not untrained:
+        return {}
+    command = [sys.executable, "-c", "from pilothouse.cli import main; main()", "model", "train", *untrained, "--json"]
     environment = {**os.environ, "PILOTHOUSE_CONFIG": str(project)}
     done = subprocess.run(command, cwd=project.parent, env=environment, capture_output=True, text=True, check=False)
     try:
