@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +35,13 @@ hypothesis.settings.register_profile("searching", max_examples=1_000, print_blob
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeating"))
 
 TRACES_PROCESSES = "COVERAGE_PROCESS_CONFIG"  # by which coverage tells a process of Python that it shall trace itself
+
+
+def pytest_sessionstart() -> None:
+    """A shell ignores Ctrl-C for what it runs in its background, and Dagster puts what is done about Ctrl-C in place of what is done
+    about SIGTERM: processes that tests start would outlive it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
