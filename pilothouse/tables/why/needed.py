@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import chain
 from typing import Final
 
 SEPARATOR: Final = "\x1f"  # of a row and its column in an atom
@@ -36,29 +39,52 @@ class Needed:
 
     def settled(self) -> set[str]:
         """The atoms that matter: those of all alternatives of a choice do, unless the rows of one of them are there anyway."""
-        found, pending = set(self.atoms), dict(self.choices)
-        rows, known = set(map(row_of, found)), set(pending)
+        found, rows = set(self.atoms), set(map(row_of, self.atoms))
+        known: dict[str, dict[str, Needed]] = {}
+        pending: list[tuple[int, int, str]] = []  # what leaves the least choice goes first, and may settle others
+
+        def ask(choices: Mapping[str, dict[str, Needed]]) -> None:
+            for name, choice in choices.items():
+                if name not in known:
+                    heappush(pending, (len(choice), len(known), name))
+                    known[name] = choice
+
+        ask(self.choices)
         while pending:
-            name = min(pending, key=lambda each: len(pending[each]))  # what leaves the least choice goes first, and may settle others
-            choice = _least(pending.pop(name))
-            if not any(alternative.met(rows, known - {name}) for alternative in choice.values()):
-                for alternative in choice.values():
-                    found |= alternative.atoms
-                    pending |= {each: inner for each, inner in alternative.choices.items() if each not in known}
-                rows, known = set(map(row_of, found)), known | set(pending)
+            name = heappop(pending)[-1]
+            choice = _least(known[name])
+            if any(alternative.met(rows, known, name) for alternative in choice.values()):
+                continue
+            for alternative in choice.values():
+                found |= alternative.atoms
+                rows.update(map(row_of, alternative.atoms))
+            for alternative in choice.values():
+                ask(alternative.choices)
         return found
 
-    def met(self, rows: set[str], known: set[str]) -> bool:
-        """Whether these rows are all that it takes, with the choices that are made anyway."""
-        chosen = (name in known or any(each.met(rows, known) for each in choice.values()) for name, choice in self.choices.items())
+    def met(self, rows: Container[str], known: Container[str], asked: str) -> bool:
+        """Whether these rows are all that it takes, with the choices that are made anyway: all that are known but the asked one."""
+        chosen = (
+            (name in known and name != asked) or any(each.met(rows, known, asked) for each in choice.values())
+            for name, choice in self.choices.items()
+        )
         return all(row_of(atom) in rows for atom in self.atoms) and all(chosen)
 
 
-def _least(choice: dict[str, Needed]) -> dict[str, Needed]:
-    """The alternatives, without those that need all that another one does, and more."""
+def _least(choice: Mapping[str, Needed]) -> dict[str, Needed]:
+    """The alternatives, without those that need all that another one does, and more. A choice may have as many alternatives as a table
+    has rows, so none is held against all others: only against those whose rarest row it has."""
     rows = {name: set(map(row_of, each.everything())) for name, each in choice.items()}
-    simple = [rows[name] for name, each in choice.items() if not each.choices]
-    return {name: each for name, each in choice.items() if not any(less < rows[name] for less in simple)}
+    occurs = Counter(chain.from_iterable(rows.values()))
+    by_rarest: dict[str | None, list[set[str]]] = defaultdict(list)
+    for name, each in choice.items():
+        if not each.choices:
+            by_rarest[min(rows[name], key=occurs.__getitem__, default=None)].append(rows[name])
+    return {
+        name: each
+        for name, each in choice.items()
+        if not any(less < rows[name] for row in (None, *rows[name]) for less in by_rarest.get(row, ()))
+    }
 
 
 def row_of(atom: str) -> str:

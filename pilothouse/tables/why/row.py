@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from pilothouse.tables.why.needed import Needed
@@ -55,8 +57,8 @@ def alternatives(needed: Needed, place: Callable[[str], int | None]) -> list[Cho
     found: list[Choice] = []
     for choice in needed.choices.values():
         places = [{place(atom) for atom in each.everything()} - taken for each in choice.values()]
-        shared = {each for rows in places for each in rows if sum(each in other for other in places) > 1}
-        told = {tuple(sorted(each for each in rows if each is not None and each not in shared)) for rows in places} - {()}
+        in_how_many = Counter(chain.from_iterable(places))
+        told = {tuple(sorted(each for each in rows if each is not None and in_how_many[each] == 1)) for rows in places} - {()}
         if len(told) > 1:
             found.append(tuple(sorted(told)))
             taken |= {each for rows in told for each in rows}
