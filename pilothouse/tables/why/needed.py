@@ -74,12 +74,12 @@ class Needed:
 def _least(choice: Mapping[str, Needed]) -> dict[str, Needed]:
     """The alternatives, without those that need all that another one does, and more. A choice may have as many alternatives as a table
     has rows, so none is held against all others: only against those whose rarest row it has."""
-    rows = {name: set(map(row_of, each.everything())) for name, each in choice.items()}
+    rows = {name: frozenset(map(row_of, each.everything())) for name, each in choice.items()}
     occurs = Counter(chain.from_iterable(rows.values()))
-    by_rarest: dict[str | None, list[set[str]]] = defaultdict(list)
+    by_rarest: dict[str | None, set[frozenset[str]]] = defaultdict(set)
     for name, each in choice.items():
         if not each.choices:
-            by_rarest[min(rows[name], key=occurs.__getitem__, default=None)].append(rows[name])
+            by_rarest[min(rows[name], key=occurs.__getitem__, default=None)].add(rows[name])
     return {
         name: each
         for name, each in choice.items()

@@ -1,42 +1,53 @@
-"""What a value needs, settled: as the plain definition has it, and for a choice as wide as a table."""
+"""What a value needs, settled: as the plain definition has it, and for choices as wide as a table."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
 
+ROWS = 30_000
+
 _atoms = st.sets(st.sampled_from([f"{row}{SEPARATOR}{column}" for row in "abcde" for column in ("", "x")]), max_size=3)
+
+
+def _named(alternatives: Sequence[Needed]) -> dict[str, dict[str, Needed]]:
+    """A choice by its name, which tells all that it offers: a choice has one meaning wherever it occurs."""
+    named = {f"{sorted(each.atoms)} {sorted(each.choices)}": each for each in alternatives}
+    return {" or ".join(sorted(named)): named}
+
+
+def _choosing(alternatives: st.SearchStrategy[Needed]) -> st.SearchStrategy[Needed]:
+    choice = st.lists(alternatives, min_size=1, max_size=3).map(_named)
+    return st.builds(lambda atoms, one, other: Needed(atoms, one | other), _atoms, choice, st.one_of(st.just({}), choice))
+
+
 _flat = st.builds(Needed, _atoms)
+_nested = _choosing(st.one_of(_flat, _choosing(_flat), _choosing(_choosing(_flat))))
 
 
-def _choosing(alternatives: st.SearchStrategy[Needed], names: str) -> st.SearchStrategy[Needed]:
-    choice = st.dictionaries(st.sampled_from("123"), alternatives, min_size=1, max_size=3)
-    return st.builds(Needed, _atoms, st.dictionaries(st.sampled_from(names), choice, max_size=2))
-
-
-# A choice has one meaning wherever its name occurs, so those inside of others have names of their own.
-_nested = _choosing(st.one_of(_flat, _choosing(_flat, "p"), _choosing(_flat, "q")), "xyz")
+def _met(needed: Needed, rows: set[str], known: set[str]) -> bool:
+    chosen = (name in known or any(_met(each, rows, known) for each in choice.values()) for name, choice in needed.choices.items())
+    return set(map(row_of, needed.atoms)) <= rows and all(chosen)
 
 
 def _by_definition(needed: Needed) -> set[str]:
-    found, pending = set(needed.atoms), dict(needed.choices)
-    known = set(pending)
+    """Every alternative against every other."""
+    found, pending, known = set(needed.atoms), dict(needed.choices), set(needed.choices)
     while pending:
         name = min(pending, key=lambda each: len(pending[each]))
         choice, rows = pending.pop(name), set(map(row_of, found))
-        everything = {key: set(map(row_of, each.everything())) for key, each in choice.items()}
-        kept = [
-            each
-            for key, each in choice.items()
-            if not any(everything[other] < everything[key] for other, simple in choice.items() if not simple.choices)
-        ]
-        if not any(each.met(rows, known, name) for each in kept):
-            found = found.union(*(each.atoms for each in kept))
-            for inner in (each.choices for each in kept):
-                pending |= {key: value for key, value in inner.items() if key not in known}
-                known |= set(inner)
+        has = {key: set(map(row_of, each.everything())) for key, each in choice.items()}
+        simple = [has[key] for key, each in choice.items() if not each.choices]
+        least = [each for key, each in choice.items() if not any(less < has[key] for less in simple)]
+        if not any(_met(each, rows, known - {name}) for each in least):
+            found = found.union(*(each.atoms for each in least))
+            pending |= {key: inner for each in least for key, inner in each.choices.items() if key not in known}
+            known |= set(pending)
     return found
 
 
@@ -45,12 +56,21 @@ def test_settled_is_what_the_definition_says(needed: Needed) -> None:
     assert needed.settled() == _by_definition(needed)
 
 
-def test_a_choice_may_have_as_many_alternatives_as_a_table_has_rows() -> None:
-    """A country is there for any one of its firms, and a firm for any one of its records. Were each held against all others, this
-    would take hours."""
-    firms = {
-        str(firm): Needed({f"f{firm}{SEPARATOR}"}, {f"records {firm}": {each: Needed({f"{each}{firm}{SEPARATOR}"}) for each in "abc"}})
-        for firm in range(30_000)
-    }
-    settled = Needed(choices={"firms": firms}).settled()
-    assert len(settled) == 4 * 30_000
+def _firm(number: int) -> Needed:
+    """There for any one of its records."""
+    return Needed({f"firm {number}{SEPARATOR}"}, _named([Needed({f"record {number}{each}{SEPARATOR}"}) for each in "abc"]))
+
+
+@pytest.mark.parametrize(
+    ("alternatives", "settled"),
+    [
+        ([_firm(number) for number in range(ROWS)], 4 * ROWS),
+        ([Needed({f"firm {number}{SEPARATOR}"}) for number in range(ROWS)], ROWS),
+        ([Needed({f"one{SEPARATOR}", f"firm {number}{SEPARATOR}"}) for number in range(ROWS)], ROWS + 1),
+        ([Needed({f"one{SEPARATOR}{number}"}) for number in range(ROWS)], ROWS),
+    ],
+    ids=["of a choice each", "of a row each", "with a row in common", "of one row"],
+)
+def test_a_choice_may_have_as_many_alternatives_as_a_table_has_rows(alternatives: list[Needed], settled: int) -> None:
+    """A country is there for any one of its firms. Held each against all others, these would not end within a test's time."""
+    assert len(Needed(choices={"firms": {str(number): each for number, each in enumerate(alternatives)}}).settled()) == settled
