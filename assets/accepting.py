@@ -35,6 +35,7 @@ def accept(platform: Platform, source_name: str, stream_name: str) -> tuple[Drif
         if drifts and last is not None:
             seen_at = max(datetime.now(UTC), datetime.fromisoformat(last.seen_at)).isoformat()
             words = tuple(drift.describe() for drift in drifts)
+            platform.drift.require(table.name, drifts, frozenset(words))  # a person's word does not open what the policy blocks
             commit = replace(last, sequence=last.sequence + 1, batch_id=f"{last.batch_id}, accepted", accepted=words, seen_at=seen_at)
             table.append(pa.RecordBatchReader.from_batches(table.schema(), iter(())), commit)
         return drifts

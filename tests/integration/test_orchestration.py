@@ -95,6 +95,19 @@ def test_a_changed_schema_holds_its_stream_until_a_person_accepts(project: Proje
         assert project.run("sync_s4", "raw/s4/product").success
 
 
+def test_what_the_policy_blocks_cannot_be_accepted_and_nothing_is_written(project: Project) -> None:
+    assert project.run("sync_s4", "raw/s4/product").success
+    before = project.platform.lake.raw("s4", "product").version()
+    with project.sandbox.fault("field_retyped", server="sap", entity="Product", field="NetWeight", to="bool"):
+        (difference,) = cli("drift", "show")
+        assert (difference["kind"], difference["policy"]) == ("retyped", "block")
+        refused = cli("drift", "accept", "s4/product", code=1)
+    assert refused["error"] == "SourceContractChanged"
+    assert difference["difference"] in refused["message"]
+    assert "pin the old version in the source" in refused["hint"]
+    assert project.platform.lake.raw("s4", "product").version() == before
+
+
 def test_bad_rows_are_held_shown_and_released(project: Project) -> None:
     """Products come by cursor: those that change while the source writes nonsense are held, the others go on."""
     assert project.run("sync_s4", "raw/s4/business_partner").success
@@ -144,6 +157,7 @@ def test_the_pending_sensor_announces_what_a_dead_sync_left(project: Project) ->
 
 
 def test_the_commands_answer_as_people_and_programs_want(project: Project) -> None:
+    assert project.run("sync_s4", ORDERS).success
     tables = {row["table"] for row in cli("tables")}
     assert ORDERS in tables
     answer = cli("query", "SELECT count(*) AS n FROM s4.sales_order")
