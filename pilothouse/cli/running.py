@@ -31,6 +31,7 @@ from pilothouse.kernel.errors import ConfigError
 if TYPE_CHECKING:
     from assets.loading import Load
     from orchestration.syncing import Failed, Outcome
+    from pilothouse.kernel.settings import Settings
     from pilothouse.local.stack import Stack
     from pilothouse.tables.building import Made
 
@@ -113,6 +114,7 @@ def up(
     began = time.monotonic()
     project = project_file()
     settings = load(project, running=False)
+    _require_sources(settings)
     stack = Stack(settings, project)
     stopping = _stop_on_signals()
     try:
@@ -160,15 +162,12 @@ def sync(
     """
     wanted: dict[str, list[str]] = {}
     with open_platform() as platform:
+        _require_sources(platform.settings)
         for target in targets or list(platform.sources):
             source, _, stream = target.partition("/")
             streams = wanted.setdefault(platform.source(source).name, [])
             if stream:
                 streams.append(platform.source(source).stream(stream).name)
-    if not wanted:
-        from pilothouse.kernel.settings import FILE
-
-        raise ConfigError(f"{FILE} names no source", hint="docs/connect-your-systems.md shows how a source is written there")
     outcomes = dict(_sync_all(platform.settings.home / "dagster", wanted, quiet=json_output))
     failed = _failures(outcomes)
     if json_output:
@@ -178,6 +177,13 @@ def sync(
         errors.print(failure.reason, markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _require_sources(settings: Settings) -> None:
+    if not settings.sources:
+        from pilothouse.kernel.settings import FILE
+
+        raise ConfigError(f"{FILE} names no source", hint="docs/connect-your-systems.md shows how a source is written there")
 
 
 def _sync_all(

@@ -43,11 +43,13 @@ def test_a_name_that_nothing_has_is_told_with_those_there_are(project: Path, com
     assert not (project / ".pilothouse" / "lake").exists()
 
 
-def test_a_project_without_sources_has_nothing_to_sync_and_says_so(project: Path) -> None:
+@pytest.mark.parametrize("command", ["sync", "up"])
+def test_a_project_without_sources_has_nothing_to_sync_and_says_so(project: Path, command: str) -> None:
     (project / "pilothouse.toml").write_text("")
-    result = CliRunner().invoke(app, ["sync"])
+    result = CliRunner().invoke(app, [command])
     assert result.exit_code == 1
     assert "names no source" in result.output
+    assert not (project / ".pilothouse").exists()
 
 
 @pytest.mark.parametrize("home", ["file", "file/below"])
