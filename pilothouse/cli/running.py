@@ -127,7 +127,7 @@ def up(
             with open_platform() as platform:
                 keep_local_token(settings, platform.principals)
                 everything = dict.fromkeys(platform.sources, ())
-                outcomes = dict(_sync_all(stack.dagster_home, everything, quiet=json_output, stopping=stopping))
+                outcomes = dict(_sync_all(stack.dagster_home, everything, quiet=json_output))
                 held = sum(platform.lake.raw(load.source, load.stream).rows() for load in _loads(outcomes) if load.table)
             made = run_build(stack.dagster_home, [], quiet=json_output)
             unmeasured = measure_after_build(stack.dagster_home, quiet=json_output)
@@ -186,9 +186,7 @@ def _require_sources(settings: Settings) -> None:
         raise ConfigError(f"{FILE} names no source", hint="docs/connect-your-systems.md shows how a source is written there")
 
 
-def _sync_all(
-    dagster_home: Path, wanted: Mapping[str, Sequence[str]], *, quiet: bool, stopping: threading.Event | None = None
-) -> Iterator[tuple[str, Outcome]]:
+def _sync_all(dagster_home: Path, wanted: Mapping[str, Sequence[str]], *, quiet: bool) -> Iterator[tuple[str, Outcome]]:
     """Sync these streams of these sources (all where none is named), shown live."""
     from orchestration.syncing import sync as run_sync
 
@@ -198,8 +196,6 @@ def _sync_all(
             outcome = run_sync(dagster_home, source, streams, board.hear)
             for each in outcome.failed:
                 board.fail(each.stream)
-            if stopping is not None and stopping.is_set():
-                raise KeyboardInterrupt  # Dagster took the first one as the failure of a step
             yield source, outcome
 
 
