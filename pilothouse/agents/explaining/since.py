@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from pilothouse.agents.snapshot import plain
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.reading import At, Connection
 from pilothouse.tables.why.row import Row
@@ -74,5 +75,10 @@ def _held_against_now(
     for (row_id, seen_at), each in sorted(named.items(), key=lambda item: (item[1].called, item[0])):
         row = known.get(row_id)
         now = None if row is None or row["_change"] == "delete" else {name: row.get(name) for name in each.then}
-        state: State = "gone" if row is None else "deleted" if now is None else "same" if now == each.then else "changed"
+        state: State = "gone" if row is None else "deleted" if now is None else "same" if _alike(now, each.then) else "changed"
         yield Source(table, each.version, row_id, seen_at, each.called, each.then, now, state)
+
+
+def _alike(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:
+    """A row that a tool looked at itself is told in plain JSON, others as DuckDB has them."""
+    return {name: plain(value) for name, value in now.items()} == {name: plain(value) for name, value in then.items()}

@@ -13,6 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from graph.analytics.tables import ANALYSED
@@ -21,7 +22,7 @@ from pilothouse.agents.agent import Agent
 from pilothouse.agents.explaining.looks import Look, Watching
 from pilothouse.agents.explaining.merges import Merge, merges
 from pilothouse.agents.explaining.opened import Opened
-from pilothouse.agents.explaining.since import Source, sources
+from pilothouse.agents.explaining.since import RAW, Source, sources
 from pilothouse.agents.explaining.using import INPUT, LEARNED, Remade, used
 from pilothouse.agents.snapshot import plain
 from pilothouse.kernel.errors import AgentError
@@ -29,13 +30,14 @@ from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.versions import Versions
 from pilothouse.tables.record import Notes
 from pilothouse.tables.why.explain import Explainer
-from pilothouse.tables.why.reading import At
+from pilothouse.tables.why.reading import RAW_KEY, At
 from pilothouse.tables.why.row import Key, Row
 
 Wanted = dict[At, dict[Key, set[str]]]  # the columns of rows that are asked for
 _SOME: Final = 14  # rows of a table whose values are tried in the place of those that were seen
 _MEASURES: Final = "graph/firm_measures"
 _EXPOSURE: Final = "marts/fct_exposure"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,9 @@ class Deciding:
         for each in used(remade, lambda table: self._rows_besides(At(table, versions[table]))):
             look = remade.looks[each.cell.look]
             at, row = At(look.table, versions[look.table]), look.rows[each.cell.row]
-            names = self._key_of(look.table) or tuple(look.where)
-            key = {name: str(row[name]) for name in names}
+            key = self._called(look, row)
             calls = tuple(dict.fromkeys(heard.name for heard in remade.calls_of[each.cell.look]))
-            wanted[at][tuple(key.values())] |= ({each.cell.column} if each.cell.column else set()) | (look.where.keys() - set(names))
+            wanted[at][tuple(key.values())] |= ({each.cell.column} if each.cell.column else set()) | (look.where.keys() - key.keys())
             facts.append(Fact(look.table, at.version, key, each.cell.column, each.value, each.moves, calls))
         return facts, wanted
 
@@ -169,19 +170,22 @@ class Deciding:
                 if self._explainer.model_of(at.table) is not None:
                     cells[at][key] |= columns
                     continue
-                seen = next(row for look in looks if look.table == at.table for row in look.rows if self._is(look, row, key))
-                names = self._key_of(at.table) or tuple(name for name, value in seen.items() if str(value) in key)
-                row = by_hand[at, key] = Row(at.table, at.version, dict(zip(names, key, strict=False)), sorted(columns))
-                row.values = {name: value for name, value in seen.items() if name in columns or name in names}
+                rows_of = ((look, row) for look in looks if look.table == at.table for row in look.rows)
+                named, seen = next((called, row) for look, row in rows_of if tuple((called := self._called(look, row)).values()) == key)
+                row = by_hand[at, key] = Row(at.table, at.version, named, sorted(columns))
+                row.values = {name: value for name, value in seen.items() if name in columns or name in named}
                 if at.table == _MEASURES:
                     below.append((row, self._measures(at, key[0], columns, order, cells, notes)))
-                else:
+                elif not at.table.startswith(RAW):
                     notes.append(f"{at.table} is no table that a model makes: what its rows are made of is not told")
         return self._explainer.why_all(cells) | by_hand, below
 
-    def _is(self, look: Look, row: Mapping[str, Any], key: Key) -> bool:
-        names = self._key_of(look.table) or tuple(look.where)
-        return tuple(str(row[name]) for name in names) == key
+    def _called(self, look: Look, row: Mapping[str, Any]) -> dict[str, str]:
+        """What a row is called: by its table's key, a version of a raw row by identity and moment, any other by what it was asked for."""
+        if look.table.startswith(RAW):
+            seen = datetime.fromisoformat(row["_seen_at"]) - _EPOCH
+            return dict(zip(RAW_KEY, (str(row["_row_id"]), str(seen // timedelta(microseconds=1))), strict=True))
+        return {name: str(row[name]) for name in self._key_of(look.table) or tuple(look.where)}
 
     def _measures(self, at: At, firm: str, columns: set[str], order: str, cells: Wanted, notes: list[str]) -> list[tuple[At, Key]]:
         """Ask for what a firm's measures are made of; returns which rows these are."""
