@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import chain, pairwise
 
 import numpy as np
@@ -35,7 +36,7 @@ from pilothouse.kernel.lake.identity import raw_schema, row_hashes, row_ids, sta
 from pilothouse.kernel.log import current_correlation_id
 from pilothouse.kernel.streams import Batch, Stream, Watermark
 from pilothouse.kernel.versions import Pinned
-from quality.drift import DriftPolicy, classify
+from quality.drift import Drift, DriftPolicy, classify
 from quality.gate import Gate
 from quality.report import Report
 from quality.rule import Rule
@@ -125,14 +126,22 @@ class Loader:
         self._result.table = self.table.pinned() if self.table.exists() else None
         return self._result
 
+    @cached_property
+    def drifts(self) -> tuple[Drift, ...]:
+        """How the source describes itself now, against what it said at the last commit before this load."""
+        return classify(decode_schema(self._last.contract), self._schema) if self._last and self._last.contract else ()
+
+    @cached_property
+    def accepted(self) -> frozenset[str]:
+        """Which differences a person accepted since that commit, in words."""
+        return frozenset(self._last.accepted if self._last else ())
+
     def _meet_drift(self) -> None:
-        """Compare what the source says of itself with what it said at the last commit; raise for what may not pass."""
-        if self._last is None or not self._last.contract:
-            return
-        drifts = classify(decode_schema(self._last.contract), self._schema)
-        self._policy.require(self.table.name, drifts, frozenset(self._last.accepted))
-        self._result.drift = tuple(drift.describe() for drift in drifts)
-        if any(drift.kind in ("widened", "retyped") for drift in drifts):
+        """Raise for differences that may not pass; let the table take up those that do."""
+        self._policy.require(self.table.name, self.drifts, self.accepted)
+        self._result.drift = tuple(drift.describe() for drift in self.drifts)
+        if any(drift.kind in ("widened", "retyped") for drift in self.drifts):
+            assert self._last is not None
             self.table.retype(self._schema, self._last)
             self._last = self.table.last_commit()
             self._sequence = self._last.sequence if self._last else 0

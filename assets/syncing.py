@@ -10,6 +10,7 @@ from assets.announcing import announce
 from assets.loading import Load, Loader
 from assets.platform import Platform
 from assets.progress import LOADS
+from assets.refusing import note_drift
 from pilothouse.kernel.database.locks import exclusively
 from pilothouse.kernel.log import correlated
 
@@ -25,6 +26,7 @@ def sync_stream(platform: Platform, source_name: str, stream_name: str, *, load_
     with correlated(), exclusively(platform.database, f"sync {name}", what=f"a sync of {name}"), closing(source.connect()) as connector:
         announce(platform, source_name, stream)  # what an earlier sync committed and did not live to tell
         loader = Loader(platform.lake, connector, stream, source.rules(stream_name), drift=platform.drift, load_id=load_id)
+        note_drift(platform, source_name, stream_name, loader.drifts, loader.accepted)
         load = loader.run()
         load.events = announce(platform, source_name, stream)
         log.info(

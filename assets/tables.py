@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 PUBLISHED = "contract_and_key"  # what every table is held to, whatever tests it has beside
 NAME = "tables"
+_NOTED = {
+    "firm_correction": "What people said about two records: one firm, or two (`pilothouse firm confirm|split|merge`).",
+    "stream_drift": "Changed schemas of sources that a sync refused, and what became of them (`pilothouse drift show|accept`).",
+}
 _PATIENCE = 1_800.0  # seconds that a build waits for another one, and then makes what that one was not asked for
 
 
@@ -41,15 +45,18 @@ def view_specs(project: "Project") -> list[dg.AssetSpec]:
     return [_spec(project, model) for model in project.models.values() if not model.published]
 
 
-def said_spec() -> dg.AssetSpec:
-    """The table of what people say of firms, which the command line writes."""
-    return dg.AssetSpec(
-        key=["raw", "pilothouse", "firm_correction"],
-        description="What people said about two records: one firm, or two (`pilothouse firm confirm|split|merge`).",
-        group_name="pilothouse",
-        kinds={"delta"},
-        owners=["team:data-engineering"],
-    )
+def noted_specs() -> list[dg.AssetSpec]:
+    """The tables of what Pilothouse takes down itself: what people say by commands, and what a load has to tell them."""
+    return [
+        dg.AssetSpec(
+            key=["raw", "pilothouse", name],
+            description=description,
+            group_name="pilothouse",
+            kinds={"delta"},
+            owners=["team:data-engineering"],
+        )
+        for name, description in _NOTED.items()
+    ]
 
 
 def table_assets(project: "Project") -> dg.AssetsDefinition:

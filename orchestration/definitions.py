@@ -18,7 +18,7 @@ from assets.models import model_assets
 from assets.outcomes import outcomes_asset
 from assets.platform import Platform
 from assets.resource import PlatformResource
-from assets.tables import said_spec, table_assets, view_specs
+from assets.tables import noted_specs, table_assets, view_specs
 from assets.traces import traces_asset
 from orchestration.agents import agent_job, agent_sensor, execution_job, execution_sensor
 from orchestration.analytics import analytics_job, analytics_sensor
@@ -57,7 +57,7 @@ def build(platform: Platform) -> dg.Definitions:
             *assets,
             tables,
             *view_specs(platform.project),
-            said_spec(),
+            *noted_specs(),
             analytics,
             graph,
             *(asset for model in models for asset in model_assets(model)),

@@ -71,19 +71,23 @@ class DriftPolicy:
         answer: Answer = getattr(self, drift.kind)
         return answer
 
+    def refused(self, drifts: Sequence[Drift], accepted: frozenset[str] = frozenset()) -> tuple[Drift, ...]:
+        """What may not pass, blocked ones first. `accepted` holds descriptions that a person has accepted."""
+        blocked = [drift for drift in drifts if self.answer(drift) == "block"]
+        return (*blocked, *(drift for drift in drifts if self.answer(drift) == "hold" and drift.describe() not in accepted))
+
     def require(self, table: str, drifts: Sequence[Drift], accepted: frozenset[str] = frozenset()) -> None:
-        """Raise SourceContractChanged for what may not pass. `accepted` holds descriptions that a person has accepted."""
-        refused = [drift for drift in drifts if self.answer(drift) == "block"]
-        held = [drift for drift in drifts if self.answer(drift) == "hold" and drift.describe() not in accepted]
-        if not refused and not held:
+        """Raise SourceContractChanged for what may not pass."""
+        refused = self.refused(drifts, accepted)
+        if not refused:
             return
         source = table.removeprefix("raw/")
         hint = (
             f"pin the old version in the source, or load {table} anew under another stream name"
-            if refused
+            if self.answer(refused[0]) == "block"
             else f"if this is meant, accept it with `pilothouse drift accept {source}`"
         )
-        raise SourceContractChanged(f"{table}: " + "; ".join(drift.describe() for drift in (*refused, *held)), hint=hint)
+        raise SourceContractChanged(f"{table}: " + "; ".join(drift.describe() for drift in refused), hint=hint)
 
 
 def classify(before: pa.Schema, now: pa.Schema) -> tuple[Drift, ...]:

@@ -1,4 +1,4 @@
-"""What is known of a doubt about data: two records that may be one firm, or rows that a rule holds back."""
+"""What is known of a doubt about data: two records that may be one firm, rows that a rule holds back, or a stream whose schema changed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from models.trees.facts import Fact, Facts
 
 STEWARDSHIP: Final = Facts(
     name="stewardship",
-    description="Two records that may be one firm, or rows that a rule holds back; what is of the other kind is missing",
+    description="Two records that may be one firm, rows that a rule holds back, or a changed stream; what is of another kind is missing",
     own={
-        "kind": Fact(type="text", categories=("doubt", "held"), missing=False, description="doubt: two records; held: rows of a rule"),
+        "kind": Fact(
+            type="text",
+            categories=("doubt", "held", "drift"),
+            missing=False,
+            description="doubt: two records; held: rows of a rule; drift: a stream that its source describes otherwise than before",
+        ),
         "pair.together": Fact(type="bool", description="Whether they are taken as one firm"),
         "pair.said": Fact(type="text", categories=("same", "different"), description="What people said of them; missing where nobody did"),
         "pair.probability": Fact(type="number", least=0, most=1, step=0.0001, description="How likely they are one firm, by likeness"),
@@ -21,5 +26,11 @@ STEWARDSHIP: Final = Facts(
         "held.replaced": Fact(type="integer", least=0, description="Of the first 25, those of which a newer version went through since"),
         "held.missing_share": Fact(type="number", least=0, most=1, step=0.01, description="The share of them without a value"),
         "held.common_share": Fact(type="number", least=0, most=1, step=0.01, description="The share of them with the commonest value"),
+        "drift.refused": Fact(type="bool", description="Whether nothing of the stream is loaded because of it"),
+        "drift.policy": Fact(type="text", categories=("hold", "block"), description="hold: a person may accept it; block: nobody may"),
+        "drift.retyped": Fact(type="integer", least=0, description="Columns whose type is another, and no wider one"),
+        "drift.read": Fact(
+            type="integer", least=0, description="Changed columns that a table, a rule or the loader reads; missing where that is not known"
+        ),
     },
 )

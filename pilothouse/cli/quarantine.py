@@ -124,7 +124,7 @@ def accept(target: Target, json_output: Json = False) -> None:  # noqa: FBT002 -
     from assets.accepting import accept as accept_drift
 
     with open_platform() as platform:
-        drifts = accept_drift(platform, *_split(target))
+        drifts = accept_drift(platform, *_split(target), by=getpass.getuser())
     if json_output:
         print_json([drift.describe() for drift in drifts])
     else:

@@ -24,7 +24,8 @@ from pilothouse.agents.capsules import Draft
 from pilothouse.agents.desks.data_steward import DATA_STEWARD
 from pilothouse.agents.running import run
 from pilothouse.agents.snapshot import Snapshot
-from pilothouse.agents.toolset.stewardship import PARTIES, held
+from pilothouse.agents.toolset.stewardship.held import OfHeld
+from pilothouse.agents.toolset.stewardship.pairs import PARTIES, SAID
 from pilothouse.approvals.principals import Principal
 from pilothouse.approvals.proposals import Proposal
 from pilothouse.approvals.proposing import proposing
@@ -121,7 +122,7 @@ def test_a_split_is_approved_said_once_and_taken_back(platform: Platform) -> Non
     assert platform.executor.execute(made.id).status == "executed"
     assert platform.executor.undo(made.id, STEWARD, "they are one after all").status == "undone"
     assert said(platform) == []
-    assert Corrections(platform.lake)._table.rows() == 2  # one word and its withdrawal; the past stays readable
+    assert platform.lake.table(SAID).rows() == 2  # one word and its withdrawal; the past stays readable
     assert list(platform.ledger.verify()) == []
 
 
@@ -160,7 +161,7 @@ def test_a_plan_that_was_executed_before_a_crash_is_found_done(platform: Platfor
         plan = decode_plan(encode(target.plan(action)))
         assert target.execute(plan).found is False
         again = target.execute(plan)
-        assert (again.found, Corrections(platform.lake)._table.rows()) == (True, 1)
+        assert (again.found, platform.lake.table(SAID).rows()) == (True, 1)
         receipt = target.undo(again)
         assert (receipt.found, target.undo(again).found) == (False, True)
 
@@ -203,7 +204,11 @@ def test_a_release_that_cannot_be_taken_back_says_so_and_is_of_what_was_seen(pla
     sync(platform, ("P1", "KG"), *((f"Q{number}", None) for number in range(3)))
     assert products(platform) == {"P1"}
     snapshot = Snapshot.take(platform.lake, DATA_STEWARD.tables)
-    made = run(DATA_STEWARD, Request(subject=f"pilothouse/data/{held('s4', 'product', RULE)}", at=NOON, event={}), snapshot)
+    made = run(
+        DATA_STEWARD,
+        Request(subject=f"pilothouse/data/{OfHeld(source='s4', stream='product', rule=RULE).key}", at=NOON, event={}),
+        snapshot,
+    )
     snapshot.close()
     until = DATA_STEWARD.output.model_validate_json(made.output)
     assert until.model_dump()["action"] == "mend"  # it lacks what only SAP can say; somebody else might see it otherwise

@@ -17,10 +17,12 @@ import pytest
 from graph.resolution.corrections import Corrections
 from pilothouse.agents.agent import Request
 from pilothouse.agents.capsules import Ledger, Signer
-from pilothouse.agents.desks.data_steward import DATA_STEWARD, StewardDecision
+from pilothouse.agents.desks.data_steward import DATA_STEWARD, StewardDecision, asked_about, what_is_unsure
 from pilothouse.agents.running import Run, replay, run
 from pilothouse.agents.snapshot import Snapshot
-from pilothouse.agents.toolset.stewardship import LINKS, MEMBERS, PARTIES, OfHeld, OfPair, asked_about, doubt, held, what_is_unsure
+from pilothouse.agents.toolset.stewardship.drift import OfDrift
+from pilothouse.agents.toolset.stewardship.held import OfHeld
+from pilothouse.agents.toolset.stewardship.pairs import LINKS, MEMBERS, PARTIES, OfPair
 from pilothouse.agents.trials.case import Case, Decided, decided_on
 from pilothouse.agents.trials.shipped import shipped_cases
 from pilothouse.agents.trials.trying import tried
@@ -29,13 +31,16 @@ from pilothouse.kernel.errors import ToolFailed
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.commit import Commit
 from quality import quarantine
+from quality.drift import Drift, DriftPolicy
 from quality.gate import REJECTED
+from quality.refusals import Readers, Refusals
 
 assert DATA_STEWARD.trials is not None
 CASES = {case.name: case for case in shipped_cases(DATA_STEWARD.trials.cases)}
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LEFT, RIGHT, THIRD = "crm:A", "s4:1", "s4:2"
 RULE = "status is known"
+DOUBT, HELD = OfPair(left=LEFT, right=RIGHT).key, OfHeld(source="crm", stream="case", rule=RULE).key
 
 
 def decided(case: Case) -> StewardDecision:
@@ -76,6 +81,22 @@ def test_a_release_is_of_the_rows_that_were_seen_and_no_later_ones() -> None:
     assert decided(CASES["a newer version went through"]).proposal is None
 
 
+def test_a_schema_is_accepted_as_it_was_seen_and_not_where_something_reads_what_changed() -> None:
+    found = decided(CASES["a column is gone that nothing reads"])
+    assert found.proposal is not None
+    assert (found.proposal.target, found.proposal.record) == ("pilothouse", "stream_drift")
+    assert found.proposal.identity == {"source": "s4", "stream": "product", "seen": "1f0c2a9d7be43a55"}
+    assert (found.proposal.values, found.proposal.seen) == ({"status": "accepted"}, {"status": "refused"})
+    assert found.reasons[1:] == [
+        "Nothing of s4/product is loaded since 2026-06-01T08:00",
+        "Column 'VolumeUnit' (string) is gone: nothing of ours reads it",
+    ]
+    read = decided(CASES["one column of two is read"])
+    assert (read.proposal, len(read.differences)) == (None, 2)
+    assert "read by rule 'product has a base unit' of sap/product" in read.reasons[-1]
+    assert decided(CASES["the policy lets nobody accept it"]).proposal is None
+
+
 def test_what_no_decision_may_do_is_found() -> None:
     case = CASES["taken as one although their tax numbers differ"]
     made = decided_on(DATA_STEWARD, case)
@@ -93,13 +114,17 @@ def test_what_no_decision_may_do_is_found() -> None:
     assert "was not asked about" in told(proposal=strangers)[0]
 
 
-def test_a_key_names_a_pair_or_a_rule_whatever_it_is_called() -> None:
-    for asked in (OfPair(left="crm:A", right="s4:1"), OfHeld(source="s4", stream="order", rule="a/b: c = d")):
-        key = doubt(asked.left, asked.right) if isinstance(asked, OfPair) else held(asked.source, asked.stream, asked.rule)
-        assert "/" not in key
-        assert asked_about(key) == asked
-    for key in ("doubt:crm:A", "held:s4", "4711"):
-        with pytest.raises(ToolFailed, match="neither a doubt nor held rows"):
+def test_a_key_names_a_pair_a_rule_or_a_stream_whatever_it_is_called() -> None:
+    several = (
+        OfPair(left="crm:A", right="s4:1"),
+        OfHeld(source="s4", stream="order", rule="a/b: c = d"),
+        OfDrift(source="s4", stream="order"),
+    )
+    for asked in several:
+        assert "/" not in asked.key
+        assert asked_about(asked.key)[1] == asked
+    for key in ("doubt:crm:A", "held:s4", "drift:s4", "4711"):
+        with pytest.raises(ToolFailed, match="names nothing that a steward decides on"):
             asked_about(key)
 
 
@@ -160,28 +185,30 @@ def steward(snapshot: Snapshot, key: str) -> Run:
 
 
 def test_a_round_finds_held_rows_and_doubts_of_which_nobody_has_spoken(lake: Lake, snapshot: Snapshot) -> None:
-    assert what_is_unsure(snapshot, NOON) == [held("crm", "case", RULE), doubt(LEFT, RIGHT)]
+    assert what_is_unsure(snapshot, NOON) == [HELD, DOUBT]
     Corrections(lake).say(LEFT, RIGHT, "same", by="ada")
-    assert what_is_unsure(Snapshot.take(lake, DATA_STEWARD.tables), NOON) == [held("crm", "case", RULE)]
+    assert what_is_unsure(Snapshot.take(lake, DATA_STEWARD.tables), NOON) == [HELD]
     Corrections(lake).say(LEFT, RIGHT, "withdrawn", by="ada")
-    assert what_is_unsure(Snapshot.take(lake, DATA_STEWARD.tables), NOON)[-1] == doubt(LEFT, RIGHT)
+    assert what_is_unsure(Snapshot.take(lake, DATA_STEWARD.tables), NOON)[-1] == DOUBT
 
 
 def test_it_decides_over_the_tables_of_its_snapshot(lake: Lake, snapshot: Snapshot) -> None:
-    made = steward(snapshot, doubt(LEFT, RIGHT))
+    made = steward(snapshot, DOUBT)
     found = StewardDecision.model_validate_json(made.output)
     assert (found.action, found.probability, [each["name"] for each in found.records]) == ("split", 0.9995, ["Firm A", "Firm 1"])
     assert made.synthetic
-    rows = StewardDecision.model_validate_json(steward(snapshot, held("crm", "case", RULE)).output)
+    rows = StewardDecision.model_validate_json(steward(snapshot, HELD).output)
     assert (rows.action, rows.rows, rows.values[0]) == ("release", 31, {"value": "On Hold", "count": 30})
     assert rows.proposal is not None
     assert rows.proposal.identity["until"] == NOON.isoformat()
 
 
-def test_it_is_replayed_byte_for_byte(snapshot: Snapshot, database: Database, tmp_path: Path) -> None:
+def test_it_is_replayed_byte_for_byte(lake: Lake, snapshot: Snapshot, database: Database, tmp_path: Path) -> None:
     """What a tool answered is kept without the order of its names: nothing that is said may hang on it."""
     ledger = Ledger(database, Signer.open(tmp_path / "key.pem"))
-    made = [steward(snapshot, doubt(LEFT, RIGHT)), steward(snapshot, held("crm", "case", RULE))]
+    refuse(lake, Drift("removed", pa.field("Origin", pa.string()), None), readers=lambda _: ("staging/stg_crm__case",))
+    later = Snapshot.take(lake, DATA_STEWARD.tables)
+    made = [steward(snapshot, DOUBT), steward(snapshot, HELD), steward(later, OfDrift(source="crm", stream="case").key)]
     several = [decided_on(DATA_STEWARD, case) for case in CASES.values()]
     for capsule in ledger.append([each.draft() for each in (*made, *several)]):
         assert replay(ledger, capsule, DATA_STEWARD).identical
@@ -190,7 +217,7 @@ def test_it_is_replayed_byte_for_byte(snapshot: Snapshot, database: Database, tm
 def test_rows_of_which_a_newer_version_went_through_are_left(lake: Lake, snapshot: Snapshot) -> None:
     newer = {"Id": "3", "_seen_at": NOON + timedelta(hours=1)}
     put(lake, "raw/crm/case", [newer], ("Id",))
-    found = StewardDecision.model_validate_json(steward(Snapshot.take(lake, DATA_STEWARD.tables), held("crm", "case", RULE)).output)
+    found = StewardDecision.model_validate_json(steward(Snapshot.take(lake, DATA_STEWARD.tables), HELD).output)
     assert (found.action, found.proposal) == ("leave", None)
     assert "cover with the old one" in found.reasons[0]
 
@@ -199,9 +226,30 @@ def test_what_was_released_is_held_no_longer(lake: Lake) -> None:
     rejections = hold(lake, *["On Hold"] * 30)
     append(lake, quarantine.release(rejections, lake.quarantine("crm", "case").scan(), by="ada").records)
     later = Snapshot.take(lake, DATA_STEWARD.tables)
-    assert held("crm", "case", RULE) not in what_is_unsure(later, NOON)
-    found = StewardDecision.model_validate_json(steward(later, held("crm", "case", RULE)).output)
+    assert HELD not in what_is_unsure(later, NOON)
+    found = StewardDecision.model_validate_json(steward(later, HELD).output)
     assert (found.action, found.rows) == ("leave", 0)
+
+
+def refuse(lake: Lake, *drifts: Drift, readers: Readers) -> None:
+    policy = DriftPolicy()
+    Refusals(lake).refuse("crm", "case", drifts, policy, by="a sync", readers=readers, synthetic=True)
+
+
+def test_a_refused_schema_is_found_first_and_until_it_is_settled(lake: Lake) -> None:
+    hold(lake, "?")
+    gone = Drift("removed", pa.field("Origin", pa.string()), None)
+    refuse(lake, gone, readers=lambda _: ())
+    snapshot = Snapshot.take(lake, DATA_STEWARD.tables)
+    key = OfDrift(source="crm", stream="case").key
+    assert what_is_unsure(snapshot, NOON) == [key, HELD, DOUBT]
+    found = StewardDecision.model_validate_json(steward(snapshot, key).output)
+    assert (found.action, found.differences[0]["column"]) == ("accept", "Origin")
+    Refusals(lake).settle("crm", "case", "gone", by="a sync")
+    later = Snapshot.take(lake, DATA_STEWARD.tables)
+    assert what_is_unsure(later, NOON) == [HELD, DOUBT]
+    left = StewardDecision.model_validate_json(steward(later, key).output)
+    assert (left.action, left.proposal) == ("leave", None)
 
 
 def test_its_version_is_another_with_another_tree() -> None:

@@ -1,0 +1,71 @@
+"""What a load makes of a changed schema, taken down where people and agents see it, with what of ours reads each column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+import polars as pl
+import structlog
+
+from assets.platform import Platform
+from pilothouse.kernel.errors import PilothouseError
+from quality.drift import Drift
+from quality.refusals import Readers, Refusals, digest
+
+SYNC: Final = "a sync"
+
+log = structlog.get_logger()
+
+
+def note_drift(
+    platform: Platform, source_name: str, stream_name: str, drifts: Sequence[Drift], accepted: frozenset[str], *, by: str = SYNC
+) -> None:
+    """Take down that these differences are refused, or that what was refused is so no longer. What was noted already is not again."""
+    refusals = Refusals(platform.lake)
+    if platform.drift.refused(drifts, accepted):
+        readers, synthetic = _readers(platform, source_name, stream_name), _synthetic(platform, source_name, stream_name)
+        refusals.refuse(source_name, stream_name, drifts, platform.drift, by=by, readers=readers, synthetic=synthetic)
+        return
+    newest, words = refusals.newest(source_name, stream_name), {drift.describe() for drift in drifts}
+    if newest is None or newest.status == "gone":
+        return
+    if newest.status == "refused":  # the source went back, or the policy lets the same differences pass by now
+        refusals.settle(source_name, stream_name, "accepted" if newest.seen == digest(words) else "gone", by=by)
+    elif accepted and not accepted & words:  # it went back before anything was loaded by what had been accepted
+        refusals.settle(source_name, stream_name, "gone", by=by)
+
+
+def _readers(platform: Platform, source_name: str, stream_name: str) -> Readers:
+    """What of ours reads a column of a stream: tables whose text names it, rules, and the loader itself. A text that names it in a
+    comment counts, too: who asks decides whether a column may be missing."""
+    source = platform.source(source_name)
+    stream, rules = source.stream(stream_name), source.rules(stream_name)
+    raw = platform.lake.raw(source_name, stream_name).name
+
+    @cache
+    def texts() -> dict[str, str]:
+        project = platform.project
+        return {model.table: (project.folder / model.path).read_text() for model in project.models.values() if raw in model.raw}
+
+    def of(column: str) -> tuple[str, ...] | None:
+        named = re.compile(rf"\b{re.escape(column)}\b", re.IGNORECASE)
+        try:
+            tables = [table for table, text in texts().items() if named.search(text)]
+        except PilothouseError as error:  # the refusal is to be told, whatever is wrong with tables
+            log.warning("what reads a changed column is not known", stream=f"{source_name}/{stream_name}", column=column, why=str(error))
+            return None
+        judged = [str(rule) for rule in rules if named.search(str(rule.arguments))]
+        loader = ["the key of the stream"] if column in stream.key else []
+        loader += ["the cursor of the stream"] if stream.cursor is not None and column == stream.cursor.field else []
+        return (*sorted(tables), *judged, *loader)
+
+    return of
+
+
+def _synthetic(platform: Platform, source_name: str, stream_name: str) -> bool:
+    """Whether what is known of the stream comes from the enterprise in a box."""
+    table = platform.lake.raw(source_name, stream_name)
+    return bool(table.scan().select(pl.col("_synthetic").any()).collect().item())
