@@ -14,12 +14,9 @@ from pilothouse.kernel.database.locks import exclusively
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.lake import Commit, Table
 from pilothouse.kernel.lake.commit import decode_schema
+from pilothouse.kernel.lake.notes import Overtaken
 from quality.drift import Drift, classify
 from quality.refusals import Refusals, digest
-
-
-class Overtaken(Exception):
-    """The source describes the stream otherwise than whoever accepts it has seen."""
 
 
 def differences(platform: Platform, source_name: str, stream_name: str) -> tuple[Drift, ...]:

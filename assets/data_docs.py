@@ -61,7 +61,7 @@ def check_tables(platform: "Platform") -> list["ValidationResult"]:
     results = []
     for source in platform.sources.values():
         for stream in source.streams:
-            rules, table = source.rules(stream), platform.lake.raw(source.name, stream)
+            rules, table = platform.rules(source.name, stream), platform.lake.raw(source.name, stream)
             if rules and table.exists():
                 results.append(validate(rules, current(table.scan()), platform.settings.home / "data_docs", name=table.name))
     return results

@@ -12,7 +12,7 @@ import dagster as dg
 from assets.failures import translated_errors
 from assets.resource import PlatformResource
 from pilothouse.kernel.streams import Stream
-from quality.rule import Rule
+from quality.rule import Rule, written
 
 if TYPE_CHECKING:
     from assets.loading import Load
@@ -84,6 +84,7 @@ def _checks(key: dg.AssetKey, rules: tuple[Rule, ...], report: "Report | None") 
         if result is not None:
             metadata = {
                 **metadata,
+                "arguments": written(result.rule.kwargs),  # as they are in force: people may have changed what is declared
                 "evaluated": result.evaluated,
                 "unexpected": result.unexpected,
                 "missing": result.missing,

@@ -69,6 +69,12 @@ class Load:
     table: Pinned | None = None
     report: Report | None = None
 
+    @property
+    def held_by(self) -> tuple[Rule, ...]:
+        """The rules that held rows back."""
+        results = self.report.results if self.report is not None else ()
+        return tuple(result.rule for result in results if result.on_failure == "quarantine" and result.unexpected)
+
 
 class Loader:
     """Loads one stream of one source. Every load starts from what the table itself says was read last."""

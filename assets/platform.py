@@ -75,7 +75,7 @@ class Source:
         return self.streams[name]
 
     def rules(self, stream: str) -> tuple[Rule, ...]:
-        """The rules that judge one of its streams."""
+        """The rules that judge one of its streams, as they are declared."""
         return rules_for(self._rules, connector=self.kind.name, source=self.name, stream=stream)
 
     def connect(self) -> Connector:
@@ -414,6 +414,12 @@ class Platform:
         kinds = discover("connectors", ConnectorKind)
         declared = tuple(discover("quality.rules", Rule, name=lambda rule: f"{rule.table}: {rule.name}").values())
         return {name: _source(name, settings, kinds, declared) for name, settings in sorted(self.settings.sources.items())}
+
+    def rules(self, source: str, stream: str) -> tuple[Rule, ...]:
+        """The rules that judge a stream as they are in force: declared, with what people changed of them."""
+        from quality.amendments import Amendments
+
+        return Amendments(self.lake).over(self.source(source).rules(stream), source, stream)
 
     def source(self, name: str) -> Source:
         """One source; ConfigError where there is none of that name."""

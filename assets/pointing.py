@@ -54,13 +54,13 @@ def by_commit(platform: Platform, table: str, version: int) -> Pointed:
 
 
 def by_rule(platform: Platform, name: str) -> list[Pointed]:
-    """The raw rows that break a declared rule: `s4/sales_order: order has a customer`, or its name where one alone is called so."""
+    """The raw rows that break a rule: `s4/sales_order: order has a customer`, or its name where one alone is called so."""
     table, _, called = name.rpartition(": ")
     found = [
         (source.name, stream.name, rule)
         for source in platform.sources.values()
         for stream in source.streams.values()
-        for rule in source.rules(stream.name)
+        for rule in platform.rules(source.name, stream.name)
         if rule.name == called and table in ("", f"{source.name}/{stream.name}", f"raw/{source.name}/{stream.name}")
     ]
     if not found:

@@ -75,7 +75,7 @@ def release(
         freed = quarantine.release(rejections, history, by=by)
         rows = quarantine.released(freed.rows, decode_schema(last.contract))
         from_quarantine = _Released(source, rows, last, synthetic=bool(rejections["_synthetic"].any()))
-        rules = platform.source(source).rules(stream_name)
+        rules = platform.rules(source, stream_name)
         load = Loader(platform.lake, from_quarantine, replace(stream, deletes="never"), rules, without=freed.rules).run()
         holding.append(freed.records, batch_id=f"release by {by}", at=datetime.now(UTC))
         load.events = announce(platform, source, stream)

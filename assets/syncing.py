@@ -13,6 +13,7 @@ from assets.progress import LOADS
 from assets.refusing import note_drift
 from pilothouse.kernel.database.locks import exclusively
 from pilothouse.kernel.log import correlated
+from quality.amendments import HeldRules
 
 log = structlog.get_logger()
 
@@ -25,9 +26,11 @@ def sync_stream(platform: Platform, source_name: str, stream_name: str, *, load_
     LOADS.tell(name, None)
     with correlated(), exclusively(platform.database, f"sync {name}", what=f"a sync of {name}"), closing(source.connect()) as connector:
         announce(platform, source_name, stream)  # what an earlier sync committed and did not live to tell
-        loader = Loader(platform.lake, connector, stream, source.rules(stream_name), drift=platform.drift, load_id=load_id)
+        rules = platform.rules(source_name, stream_name)
+        loader = Loader(platform.lake, connector, stream, rules, drift=platform.drift, load_id=load_id)
         note_drift(platform, source_name, stream_name, loader.drifts, loader.accepted)
         load = loader.run()
+        HeldRules(platform.lake).note(source_name, stream_name, load.held_by)
         load.events = announce(platform, source_name, stream)
         log.info(
             "synced",

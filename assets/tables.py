@@ -23,6 +23,8 @@ PUBLISHED = "contract_and_key"  # what every table is held to, whatever tests it
 NAME = "tables"
 _NOTED = {
     "firm_correction": "What people said about two records: one firm, or two (`pilothouse firm confirm|split|merge`).",
+    "stream_rule": "What rules take since people said so, other than they declare.",
+    "held_rule": "The rules by which rows were held back, as they were then.",
     "stream_drift": "Changed schemas of sources that a sync refused, and what became of them (`pilothouse drift show|accept`).",
 }
 _PATIENCE = 1_800.0  # seconds that a build waits for another one, and then makes what that one was not asked for

@@ -48,7 +48,7 @@ def _differences(platform: Platform, source: str, stream: Stream, table: Table) 
 
 def _truth(platform: Platform, source: str, stream: Stream) -> tuple[pl.DataFrame, set[bytes]]:
     """Identity and content of every row that the source has, and the identities of those that its rules hold back."""
-    gate = Gate(platform.source(source).rules(stream.name), stream.key, complete=stream.deletes == "snapshot")
+    gate = Gate(platform.rules(source, stream.name), stream.key, complete=stream.deletes == "snapshot")
     passed, rejected = [], set[bytes]()
     with closing(platform.source(source).connect()) as connector:
         for batch in connector.read(stream, None):

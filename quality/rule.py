@@ -12,6 +12,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal
 
@@ -96,6 +98,21 @@ def identity(expectation: str, arguments: Mapping[str, Any]) -> str:
     """One text for one measurement, the same however its arguments were written down."""
     measured = {name: value for name, value in arguments.items() if name != "mostly"}
     return f"{expectation} {json.dumps(measured, sort_keys=True, default=str)}"
+
+
+def written(kwargs: Mapping[str, Any]) -> str:
+    """What an expectation takes as one JSON text, as people read and change it."""
+    return json.dumps(dict(kwargs), sort_keys=True, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    raise TypeError(f"{value!r} cannot be written down")
 
 
 def rules(table: str, *declared: Rule) -> tuple[Rule, ...]:

@@ -12,13 +12,14 @@ from assets.own_records.drift import DRIFT, Drift
 from assets.own_records.held import HELD, Held
 from assets.own_records.kind import OWN, OwnKind
 from assets.own_records.pairs import PAIR, Pairs
+from assets.own_records.rules import RULE, Rules
 from connectors.target import Action, Seen, Target, Values
 from pilothouse.kernel.errors import TargetError
 
 if TYPE_CHECKING:
     from assets.platform import Platform
 
-KINDS: Final[dict[str, type[OwnKind]]] = {kind.record: kind for kind in (Pairs, Held, Drift)}
+KINDS: Final[dict[str, type[OwnKind]]] = {kind.record: kind for kind in (Pairs, Held, Drift, Rules)}
 FINAL: Final = {name: kind.final for name, kind in KINDS.items() if kind.final}
 
 
@@ -76,4 +77,4 @@ def final(action: Action, target: str) -> str:
     return FINAL.get(action.record, "") if target == OWN else ""
 
 
-__all__ = ["DRIFT", "FINAL", "HELD", "KINDS", "OWN", "PAIR", "OwnRecords", "final", "own_target"]
+__all__ = ["DRIFT", "FINAL", "HELD", "KINDS", "OWN", "PAIR", "RULE", "OwnRecords", "final", "own_target"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from assets.own_records.kind import BY, OWN, OwnKind, told_as_target
 from connectors.target import Seen, Stale
 from pilothouse.kernel.errors import TargetError
+from pilothouse.kernel.lake.notes import Overtaken
 
 if TYPE_CHECKING:
     from connectors.target import Value, Values
@@ -36,7 +37,7 @@ class Drift(OwnKind):
 
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Accept the differences, or take that back."""
-        from assets.accepting import Overtaken, accept, take_back
+        from assets.accepting import accept, take_back
 
         source, stream, seen = (str(identity[name]) for name in self.key)
         known = self.look(identity)

@@ -11,6 +11,7 @@ from assets.own_records.kind import BY, OWN, OwnKind, told_as_target
 from connectors.target import Seen, Stale
 from pilothouse.agents.toolset.stewardship.pairs import PARTIES
 from pilothouse.kernel.errors import CommitConflict, TargetError
+from pilothouse.kernel.lake.notes import Overtaken
 
 if TYPE_CHECKING:
     from connectors.target import Value, Values
@@ -46,7 +47,7 @@ class Pairs(OwnKind):
 
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Say something else of it."""
-        from graph.resolution.corrections import Corrections, Overtaken
+        from graph.resolution.corrections import Corrections
 
         if value not in ("same", "different", "", None):
             raise TargetError(f"{OWN}: {value!r} is nothing to say of two records", hint="say same or different, or nothing")

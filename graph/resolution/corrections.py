@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from graph.resolution.clusters import Pair, refuse_contradictions
 from pilothouse.kernel.lake import Commit, Lake
-from pilothouse.kernel.lake.notes import Note, Notes
+from pilothouse.kernel.lake.notes import Note, Notes, Overtaken
 
 STREAM: Final = "firm_correction"
 _CONTENT: Final = pa.schema(
@@ -29,10 +29,6 @@ _CONTENT: Final = pa.schema(
 )
 
 Verdict = Literal["same", "different", "withdrawn"]  # withdrawn: as if nobody had said anything
-
-
-class Overtaken(Exception):
-    """Somebody else said something about the pair meanwhile."""
 
 
 @dataclass(frozen=True)

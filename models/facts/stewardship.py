@@ -26,6 +26,22 @@ STEWARDSHIP: Final = Facts(
         "held.replaced": Fact(type="integer", least=0, description="Of the first 25, those of which a newer version went through since"),
         "held.missing_share": Fact(type="number", least=0, most=1, step=0.01, description="The share of them without a value"),
         "held.common_share": Fact(type="number", least=0, most=1, step=0.01, description="The share of them with the commonest value"),
+        "held.broken": Fact(
+            type="integer", least=0, description="Of them, what the rule would hold back now; missing where that is not known"
+        ),
+        "held.lacking": Fact(
+            type="number",
+            least=0,
+            most=1,
+            step=0.01,
+            description="The share with one value that the rule's set lacks; missing of other rules",
+        ),
+        "held.beyond": Fact(
+            type="number",
+            least=0,
+            step=0.0001,
+            description="How far beyond its bounds they are, as a share of what is within; missing of others",
+        ),
         "drift.refused": Fact(type="bool", description="Whether nothing of the stream is loaded because of it"),
         "drift.policy": Fact(type="text", categories=("hold", "block"), description="hold: a person may accept it; block: nobody may"),
         "drift.retyped": Fact(type="integer", least=0, description="Columns whose type is another, and no wider one"),

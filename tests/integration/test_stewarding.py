@@ -6,16 +6,24 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from assets.data_docs import check_tables
+from assets.loading import Load
+from assets.own_records import OWN, RULE
 from assets.syncing import sync_stream
+from connectors.target import Action
 from pilothouse.agents.deciding import Came
+from pilothouse.agents.toolset.stewardship import Asked
 from pilothouse.agents.toolset.stewardship.drift import OfDrift
+from pilothouse.agents.toolset.stewardship.held import OfHeld
 from pilothouse.approvals.principals import Principal
 from pilothouse.approvals.proposals import Proposal
 from pilothouse.cli.app import app
 from pilothouse.kernel.errors import Conflict, SourceContractChanged, TargetError
+from pilothouse.kernel.lake.current import current
 from tests.integration.conftest import Project
 
 STEWARD = Principal("sue", "data_steward")
@@ -40,20 +48,28 @@ def refused(project: Project, stream: str) -> None:
             sync_stream(project.platform, "s4", stream)
 
 
+def decided_on(project: Project, asked: Asked) -> Came:
+    """What the steward decides on something, whether a round finds it or somebody asks."""
+    deciding = project.platform.deciding("data_steward")
+    deciding.inbox.asked([asked.key], "sue")
+    return [each for each in deciding.decide() if each.occasion.key == asked.key][-1]
+
+
 def decided(project: Project, stream: str) -> Came:
-    """What the steward decides on a stream, whether a round finds it or somebody asks."""
-    deciding, key = project.platform.deciding("data_steward"), OfDrift(source="s4", stream=stream).key
-    deciding.inbox.asked([key], "sue")
-    (came,) = [each for each in deciding.decide() if each.occasion.key == key]
-    return came
+    """What it decides on a stream's schema."""
+    return decided_on(project, OfDrift(source="s4", stream=stream))
+
+
+def approved(project: Project, came: Came) -> Proposal:
+    """What a decision proposes, with a yes."""
+    assert came.capsule is not None
+    (made,) = project.platform.proposals.of([came.capsule.digest])
+    return project.platform.proposals.approve(made.id, STEWARD)
 
 
 def proposed(project: Project, stream: str) -> Proposal:
     """What it proposes there, approved."""
-    came = decided(project, stream)
-    assert came.capsule is not None
-    (made,) = project.platform.proposals.of([came.capsule.digest])
-    return project.platform.proposals.approve(made.id, STEWARD)
+    return approved(project, decided(project, stream))
 
 
 @pytest.fixture
@@ -160,3 +176,82 @@ def test_a_person_accepts_by_a_command_and_is_named(project: Project) -> None:
     notes = project.platform.lake.raw("pilothouse", "stream_drift").scan().sort("_seen_at").collect().filter(stream="sales_order_item")
     assert "a sync" not in notes["noted_by"]
     assert notes["_synthetic"].all()
+
+
+# -- rules -------------------------------------------------------------------------------------------------------------
+
+GRADE = OfHeld(source="bureau", stream="credit_rating", rule="grade is known")
+RATINGS = "raw/bureau/credit_rating"
+
+
+@pytest.fixture
+def bureau(project: Project) -> None:
+    """The ratings of two days ago and before, loaded: so what changes an hour later each time is read once, as if time had passed."""
+    with psycopg.connect(project.sandbox.warehouse_url, autocommit=True) as connection:
+        connection.execute("UPDATE warehouse.credit_rating SET updated_at = updated_at - interval '2 days'")
+    sync_stream(project.platform, "bureau", "credit_rating")
+
+
+def graded(project: Project, grade: str, count: int) -> Load:
+    """The bureau gives a grade to so many firms that had another, an hour after anything else, and a sync brings it."""
+    with psycopg.connect(project.sandbox.warehouse_url, autocommit=True) as connection:
+        changed = connection.execute(
+            "UPDATE warehouse.credit_rating SET rating_grade = %s, updated_at = (SELECT max(updated_at) FROM warehouse.credit_rating)"
+            " + interval '1 hour' WHERE rating_id IN"
+            " (SELECT rating_id FROM warehouse.credit_rating WHERE rating_grade NOT IN (%s, 'F') ORDER BY rating_id LIMIT %s)",
+            [grade, grade, count],
+        )
+        assert changed.rowcount == count
+    return sync_stream(project.platform, "bureau", "credit_rating")
+
+
+def loaded(project: Project, grade: str) -> int:
+    """The ratings of a grade, as the raw table has them."""
+    return current(project.platform.lake.table(RATINGS).scan()).filter(rating_grade=grade).collect().height
+
+
+def test_a_rule_that_is_behind_the_world_is_changed_and_what_it_held_is_released(project: Project, bureau: None) -> None:
+    platform = project.platform
+    assert graded(project, "F", 30).rejected == 30
+    graded(project, "A", 1)  # from here on the ratings before it are not read again
+    came = decided_on(project, GRADE)
+    assert (came.output["action"], came.output["rows"]) == ("change", 30)
+    made = approved(project, came)
+    before, after = (json.loads(str(each))["value_set"] for each in made.change["arguments"])
+    assert (before, after) == ([*"ABCDE"], [*"ABCDEF"])
+    assert platform.executor.execute(made.id).status == "executed"
+
+    load = graded(project, "F", 5)
+    assert (load.rejected, loaded(project, "F")) == (0, 5)
+    checked = {each.rule.name: each for result in check_tables(platform) if result.name == RATINGS for each in result.report.results}
+    assert checked[GRADE.rule].success  # Data Docs judge by the same rule
+
+    release = decided_on(project, GRADE)
+    assert (release.output["action"], release.output["rows"]) == ("release", 30)
+    assert "takes all of these rows" in release.output["reasons"][0]
+    assert platform.executor.execute(approved(project, release).id).status == "executed"
+    assert loaded(project, "F") == 35
+    assert [each for each in cli("quarantine", "list") if each["rule"] == GRADE.rule] == []
+
+    graded(project, "B", 1)
+    assert platform.executor.undo(made.id, STEWARD, "F is no grade after all").status == "undone"
+    assert platform.rules("bureau", "credit_rating") == platform.source("bureau").rules("credit_rating")
+    assert graded(project, "F", 3).rejected == 3
+    assert came.capsule is not None
+    assert cli("replay", came.capsule.digest)["identical"]
+    assert {each["table"] for each in cli("why", came.capsule.digest)["sources"]} == {"raw/pilothouse/held_rule"}
+    assert list(platform.ledger.verify()) == []
+
+
+def test_a_check_tells_what_its_rule_takes(project: Project) -> None:
+    sync_stream(project.platform, "bureau", "credit_rating")
+    rule = next(each for each in project.platform.source("bureau").rules("credit_rating") if each.name == GRADE.rule)
+    arguments = json.dumps({"column": "rating_grade", "value_set": [*"ABCDEFG"]})
+    action = Action(key="g", record=RULE, identity=GRADE.model_dump(), values={"arguments": arguments})
+    with project.platform.target(OWN) as target:
+        receipt = target.execute(target.plan(action))
+        result = project.run("sync_bureau", RATINGS)
+        (check,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "grade_is_known"]
+        assert json.loads(str(check.metadata["arguments"].value)) == json.loads(arguments)
+        target.undo(receipt)
+    assert rule in project.platform.rules("bureau", "credit_rating")

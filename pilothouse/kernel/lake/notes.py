@@ -25,6 +25,10 @@ _TRIES: Final = 20  # of one note: each lost race is another's note, and there a
 Note = Mapping[str, Any]
 
 
+class Overtaken(Exception):
+    """Somebody else noted something about the same thing meanwhile."""
+
+
 class Notes:
     """The notes of one kind. `key` names what a note is about, `moment` the column that says when it was taken."""
 
@@ -77,6 +81,18 @@ class Notes:
                 self.add([note], self.table.last_commit(), synthetic=synthetic)
                 return
         self.add([note], self.table.last_commit(), synthetic=synthetic)
+
+    def add_after(self, known: datetime | None, note: Note) -> None:
+        """Take one down, unless something was noted about the same thing since the moment that is known: Overtaken."""
+        for _ in range(_TRIES):
+            last = self.table.last_commit()  # before anything else is looked at: whoever notes something in between takes its number
+            newest = self.about(*(note[name] for name in self._key))
+            if (newest[self._moment] if newest else None) != known:
+                raise Overtaken
+            with suppress(CommitConflict):  # it may have been about something else
+                self.add([note], last)
+                return
+        raise Overtaken
 
     def _commit(self, after: Commit | None) -> Commit:
         sequence, now = (after.sequence + 1 if after else 1), datetime.now(UTC)

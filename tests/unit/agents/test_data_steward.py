@@ -31,9 +31,11 @@ from pilothouse.kernel.errors import ToolFailed
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.commit import Commit
 from quality import quarantine
+from quality.amendments import Amendments, HeldRules
 from quality.drift import Drift, DriftPolicy
 from quality.gate import REJECTED
 from quality.refusals import Readers, Refusals
+from quality.rule import Rule, written
 
 assert DATA_STEWARD.trials is not None
 CASES = {case.name: case for case in shipped_cases(DATA_STEWARD.trials.cases)}
@@ -79,6 +81,17 @@ def test_a_release_is_of_the_rows_that_were_seen_and_no_later_ones() -> None:
     assert proposal.identity == {"source": "crm", "stream": "case", "rule": "status is known", "until": until}
     assert (proposal.values, proposal.seen) == ({"status": "released"}, {"status": "open"})
     assert decided(CASES["a newer version went through"]).proposal is None
+
+
+def test_a_rule_is_changed_from_what_it_takes_to_what_would_take_the_rows() -> None:
+    found = decided(CASES["many rows with one new status that the rule could take"])
+    assert found.proposal is not None
+    assert (found.proposal.target, found.proposal.record) == ("pilothouse", "stream_rule")
+    assert found.proposal.identity == {"source": "crm", "stream": "case", "rule": "status is known"}
+    assert found.proposal.seen == {"arguments": '{"column": "Status", "value_set": ["New", "Closed"]}'}
+    assert found.proposal.values == {"arguments": '{"column": "Status", "value_set": ["New", "Closed", "On Hold"]}'}
+    assert 'The rule takes {"column": "Status", "value_set": ["New", "Closed"]}' in found.reasons
+    assert decided(CASES["many scores far above the highest"]).proposal is None
 
 
 def test_a_schema_is_accepted_as_it_was_seen_and_not_where_something_reads_what_changed() -> None:
@@ -220,6 +233,26 @@ def test_rows_of_which_a_newer_version_went_through_are_left(lake: Lake, snapsho
     found = StewardDecision.model_validate_json(steward(Snapshot.take(lake, DATA_STEWARD.tables), HELD).output)
     assert (found.action, found.proposal) == ("leave", None)
     assert "cover with the old one" in found.reasons[0]
+
+
+def test_what_a_rule_takes_is_read_where_it_was_taken_down(lake: Lake) -> None:
+    declared = Rule(RULE, "expect_column_values_to_be_in_set", {"column": "Status", "value_set": ["New"]}, "quarantine", table="crm/case")
+    hold(lake, *["On Hold"] * 30, "?")
+    HeldRules(lake).note("crm", "case", [declared])
+
+    def decided_now() -> StewardDecision:
+        return StewardDecision.model_validate_json(steward(Snapshot.take(lake, DATA_STEWARD.tables), HELD).output)
+
+    found = decided_now()
+    assert (found.action, found.rule) == ("change", {"expectation": declared.expectation, "arguments": written(declared.kwargs)})
+    assert found.proposal is not None
+    Amendments(lake).say_after(None, "crm", "case", declared, found.proposal.values["arguments"], by="ada")
+    later = decided_now()
+    assert (later.action, later.rule) == ("release", {"expectation": declared.expectation, "arguments": found.proposal.values["arguments"]})
+    newest = Amendments(lake).newest("crm", "case", RULE)
+    assert newest is not None
+    Amendments(lake).say_after(newest.said_at, "crm", "case", declared, written(declared.kwargs), by="ada")
+    assert decided_now().action == "change"
 
 
 def test_what_was_released_is_held_no_longer(lake: Lake) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from graph.resolution.corrections import Corrections, Overtaken, pairs
+from graph.resolution.corrections import Corrections, pairs
 from pilothouse.kernel.errors import DataRejected
 from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.lake.notes import Overtaken
 
 
 @pytest.fixture

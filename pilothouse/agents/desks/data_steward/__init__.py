@@ -1,12 +1,14 @@
-"""Looks after the data: proposes what to say of records that may be one firm, which held rows to release, and which changed schemas to
-accept.
+"""Looks after the data: proposes what to say of records that may be one firm, which held rows to release, which rules to change, and
+which changed schemas to accept.
 
 It reads three kinds of things (`MATTERS`). Pairs of records of which likeness is not sure, on either side of the line: what joins or
-parts them, and whether they are taken as one firm. Rows that a rule holds back: how many, which values they have, and whether their
-source has brought a newer version since. And streams that are not loaded because their source describes them otherwise than before:
-each difference, what of ours reads the column, and what the policy says. It proposes writes into Pilothouse itself
-(`assets/own_records`): a word about a pair, which can be taken back; a release, which cannot; and that a schema is accepted, which can
-until something was loaded by it. It proposes no new rules.
+parts them, and whether they are taken as one firm. Rows that a rule holds back: how many, which values they have, whether their source
+has brought a newer version since, and what the rule would have to take to let them pass. And streams that are not loaded because their
+source describes them otherwise than before: each difference, what of ours reads the column, and what the policy says.
+
+It proposes writes into Pilothouse itself (`assets/own_records`): a word about a pair and other arguments of a declared rule, which can
+be taken back; a release, which cannot; and that a schema is accepted, which can until something was loaded by it. It proposes no rule
+that is not declared.
 """
 
 from __future__ import annotations
@@ -41,11 +43,12 @@ if TYPE_CHECKING:
 INSTRUCTIONS: Final = """\
 Decide on a doubt about data. Of two records that may be one firm: split what is wrongly taken as one, confirm what rightly is, merge what
 is wrongly taken as two, keep apart what rightly is. A tax number says more than a name, a name at one place more than either alone.
-Of rows that a rule holds back: release them where the rule is plainly behind the world, say mend where their source has to correct
-them, and leave them where a newer version went through. A release cannot be taken back.
+Of rows that a rule holds back: change the rule where it is plainly behind the world and a wider one would take them, release them where
+it takes them by now or cannot be widened, say mend where their source has to correct them, and leave them where a newer version went
+through. A release cannot be taken back, a change can.
 Of a stream that its source describes otherwise than before: accept that where nothing of ours reads what has changed, say mend where
 the policy lets nobody accept it, so that its source has to go back. Where nothing settles it, ask a person."""
-Action = Literal["split", "confirm", "merge", "keep_apart", "release", "mend", "leave", "accept", "ask"]
+Action = Literal["split", "confirm", "merge", "keep_apart", "release", "change", "mend", "leave", "accept", "ask"]
 # In the order in which a round takes them up: a stream that is not loaded at all weighs more than rows of one that is.
 MATTERS: Final[tuple[Matter[Any], ...]] = (Drift(), Held(), Pairs())
 _BY_PREFIX: Final = {each.asked.PREFIX: each for each in MATTERS}
@@ -67,6 +70,7 @@ class StewardDecision(BaseModel):
     path: list[dict[str, Any]] = Field(description="the way through the tree, with each condition and the value seen")
     records: list[dict[str, Any]] = Field([], description="the two records, as they are written")
     values: list[dict[str, Any]] = Field([], description="the commonest values of held rows")
+    rule: dict[str, Any] | None = Field(None, description="the rule that holds rows back, as it is in force")
     differences: list[dict[str, Any]] = Field([], description="how a source describes a stream otherwise, and what reads each column")
     proposal: Proposed | None
 
@@ -75,7 +79,7 @@ class Judgement(BaseModel):
     """What a language model is asked for: the rest of a decision is made of facts."""
 
     action: Action = Field(
-        description="of two records: split, confirm, merge, keep_apart or ask; of held rows: release, mend, leave or ask; "
+        description="of two records: split, confirm, merge, keep_apart or ask; of held rows: release, change, mend, leave or ask; "
         "of a changed stream: accept, mend, leave or ask"
     )
     reasons: list[str] = Field(min_length=1, max_length=6, description="in plain words, the weightiest first")
@@ -141,7 +145,8 @@ def _facts_of(action: str, reason: str, facts: Facts) -> dict[str, Any]:
 def _speaks_of_what_was_asked(decided: Decided, _: Try) -> Iterator[str]:
     matter, asked = asked_about(_key(decided.case.request))
     for each in proposed_in(decided.output):
-        if matter.sets.get(decided.action) not in each.values.values():
+        wanted = matter.writes.get(decided.action, {})
+        if each.values.keys() != wanted.keys() or any(value not in (None, each.values[name]) for name, value in wanted.items()):
             yield f"{decided.action} proposes {each.values}"
         if each.target != "pilothouse" or {**each.identity, **asked.model_dump()} != each.identity:
             yield f"it proposes to write {each.target}/{each.record} {each.identity}, which it was not asked about"
@@ -149,7 +154,7 @@ def _speaks_of_what_was_asked(decided: Decided, _: Try) -> Iterator[str]:
 
 DATA_STEWARD: Final = Agent(
     name="data_steward",
-    description="Looks after the data: whether doubtful records are one firm, which held rows may pass, which changed schemas are meant.",
+    description="Looks after the data: whether doubtful records are one firm, which held rows may pass, which rules and schemas changed.",
     instructions=INSTRUCTIONS,
     subject="pilothouse/data",
     tools=tuple(each.tool for each in MATTERS),

@@ -16,7 +16,7 @@ class Drift(Matter[OfDrift]):
     tool = DRIFT
     tables = (REFUSED,)
     find = staticmethod(refused)
-    sets: ClassVar = {"accept": "accepted"}
+    writes: ClassVar = {"accept": {"status": "accepted"}}
 
     def about(self, asked: OfDrift) -> str:
         """Which stream."""

@@ -33,7 +33,7 @@ class Matter(ABC, Generic[A]):
     tool: Tool
     tables: tuple[str, ...]
     find: Callable[[Snapshot, datetime], Sequence[str]]  # what a round takes up of it, as keys, the weightiest first
-    sets: ClassVar[Mapping[str, str]]  # by action: what a proposal sets
+    writes: ClassVar[Mapping[str, Mapping[str, str | None]]]  # by action: what a proposal sets, None where that hangs on what is known
 
     @abstractmethod
     def about(self, asked: A) -> str:

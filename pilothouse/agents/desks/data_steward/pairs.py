@@ -11,6 +11,7 @@ from pilothouse.agents.toolset.stewardship.pairs import LINKS, MEMBERS, PAIR_OF_
 # What likeness compares, in the order in which it is told, and which part of a record shows it. An order of our own: that of what a
 # tool answered is not kept.
 _COMPARED: Final = {"name": "name", "tax_number": "tax_number", "street": "street", "place": "city", "industry": ""}
+_VERDICTS: Final = {"split": "different", "keep_apart": "different", "confirm": "same", "merge": "same"}
 _APART: Final = {True: ("split", "confirm"), False: ("merge", "keep_apart")}  # what can be said of a pair that is, or is not, one firm
 
 
@@ -21,7 +22,7 @@ class Pairs(Matter[OfPair]):
     tool = PAIR_OF_RECORDS
     tables = (LINKS, MEMBERS, PARTIES, SAID)
     find = staticmethod(doubtful)
-    sets: ClassVar = {"split": "different", "keep_apart": "different", "confirm": "same", "merge": "same"}
+    writes: ClassVar = {action: {"verdict": verdict} for action, verdict in _VERDICTS.items()}
 
     def about(self, asked: OfPair) -> str:
         """Both records."""
@@ -54,5 +55,5 @@ class Pairs(Matter[OfPair]):
         """A word about the pair, where it can be said of it as it stands."""
         if action not in _APART[told["together"]]:
             return None
-        values, seen = {"verdict": self.sets[action]}, {"verdict": told["said"] or ""}
+        values, seen = {"verdict": _VERDICTS[action]}, {"verdict": told["said"] or ""}
         return Write(record="firm_pair", identity=asked.model_dump(), values=values, seen=seen) if values != seen else None

@@ -1,4 +1,4 @@
-"""Rows that a rule holds back."""
+"""Rows that a rule holds back, and what that rule takes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from pydantic import Field
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.tools import Tool
 from pilothouse.agents.toolset.stewardship import Asked
+from pilothouse.agents.toolset.stewardship.taking import broken, wider
 
 QUARANTINES: Final = "quarantine/*"
 RAW: Final = "raw/*"
+CHANGED: Final = "raw/pilothouse/stream_rule"
+HELD_BY: Final = "raw/pilothouse/held_rule"
 _MOST: Final = 5_000  # rejections of a rule that are looked at
 _CHECKED: Final = 25  # of whose rows a newer version is looked for
 _ALL: Final = 200_000
@@ -48,7 +51,7 @@ def _held(snapshot: Snapshot, asked: OfHeld) -> dict[str, Any]:
     still = list(_open(snapshot.rows(table, {"rule": asked.rule}, limit=_MOST, order="rejected_at, id")))
     if not still:
         return {"rejections": 0}
-    values = Counter(each["value"] for each in still)
+    rule, values = _rule(snapshot, asked), Counter(each["value"] for each in still)
     known = [(value, count) for value, count in values.most_common() if value is not None]
     return {
         "rejections": len(still),
@@ -56,12 +59,30 @@ def _held(snapshot: Snapshot, asked: OfHeld) -> dict[str, Any]:
         "column": still[0]["column"],
         "missing": values[None],
         "values": [{"value": value, "count": count} for value, count in known[:5]],
+        "rule": rule,
+        "broken": None if rule is None else broken(**rule, values=values),
+        "wider": None if rule is None else wider(**rule, values=values),
         "since": still[0]["rejected_at"],
         "until": still[-1]["rejected_at"],
         "keys": [each["key"] for each in still[:3]],
         "replaced": sum(_replaced(snapshot, asked, each) for each in still[:_CHECKED]),
         "_synthetic": any(each["_synthetic"] for each in still),
     }
+
+
+def _rule(snapshot: Snapshot, asked: OfHeld) -> dict[str, str] | None:
+    """The rule as it is in force: as it stood when it held rows, or as people changed it; None where it was not taken down."""
+    held, changed = (_newest(snapshot, table, asked) for table in (HELD_BY, CHANGED))
+    if held is None:
+        return None
+    later = changed is not None and (not changed["as_declared"] or changed["said_at"] > held["noted_at"])
+    rule = changed if changed is not None and later and changed["expectation"] == held["expectation"] else held
+    return {name: str(rule[name]) for name in ("expectation", "arguments")}
+
+
+def _newest(snapshot: Snapshot, table: str, asked: OfHeld) -> dict[str, Any] | None:
+    notes = snapshot.rows(table, asked.model_dump(), limit=1, order="-_seen_at") if table in snapshot.tables else []
+    return notes[0] if notes else None
 
 
 def _open(history: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -95,7 +116,8 @@ def held_back(snapshot: Snapshot, _: datetime) -> list[str]:
 
 HELD_ROWS: Final = Tool(
     name="held_rows",
-    description="The rows of a stream that a rule holds back: how many, which values they have, and whether newer versions came since.",
+    description="The rows of a stream that a rule holds back: how many, which values they have, whether newer versions came since; and the "
+    "rule: what it takes, how many of them it would hold back now, and what it would have to take to let them pass.",
     arguments=OfHeld,
     run=_held,
     permission="stewardship",
