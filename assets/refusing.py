@@ -11,7 +11,9 @@ import polars as pl
 import structlog
 
 from assets.platform import Platform
+from pilothouse.agents.toolset.stewardship.drift import REFUSED, OfDrift
 from pilothouse.kernel.errors import PilothouseError
+from pilothouse.kernel.events import Event
 from quality.drift import Drift
 from quality.refusals import Readers, Refusals, digest
 
@@ -23,11 +25,15 @@ log = structlog.get_logger()
 def note_drift(
     platform: Platform, source_name: str, stream_name: str, drifts: Sequence[Drift], accepted: frozenset[str], *, by: str = SYNC
 ) -> None:
-    """Take down that these differences are refused, or that what was refused is so no longer. What was noted already is not again."""
+    """Take down that these differences are refused, or that what was refused is so no longer. What was noted already is not again.
+
+    News wakes the steward. An event that a crash swallows is made up for by its next round.
+    """
     refusals = Refusals(platform.lake)
     if platform.drift.refused(drifts, accepted):
         readers, synthetic = _readers(platform, source_name, stream_name), _synthetic(platform, source_name, stream_name)
-        refusals.refuse(source_name, stream_name, drifts, platform.drift, by=by, readers=readers, synthetic=synthetic)
+        if refusals.refuse(source_name, stream_name, drifts, platform.drift, by=by, readers=readers, synthetic=synthetic):
+            platform.events.append([Event(REFUSED, OfDrift(source=source_name, stream=stream_name).key)])
         return
     newest, words = refusals.newest(source_name, stream_name), {drift.describe() for drift in drifts}
     if newest is None or newest.status == "gone":

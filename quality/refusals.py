@@ -61,15 +61,16 @@ class Refusals:
 
     def refuse(
         self, source: str, stream: str, drifts: Sequence[Drift], policy: DriftPolicy, *, by: str, readers: Readers, synthetic: bool
-    ) -> None:
-        """Note what is refused, unless the same was noted last."""
+    ) -> bool:
+        """Note what is refused, unless the same was noted last; returns whether it was news."""
         newest, seen = self.newest(source, stream), digest(drift.describe() for drift in drifts)
         if newest is not None and (newest.status, newest.seen) == ("refused", seen):
-            return
+            return False
         told = [_difference(drift, policy, readers) for drift in drifts]
         blocked = any(each["policy"] == "block" for each in told)
         said = {"seen": seen, "policy": "block" if blocked else "hold", "differences": json.dumps(told)}
         self._add({"source": source, "stream": stream, "status": "refused", **said}, by, synthetic=synthetic)
+        return True
 
     def settle(self, source: str, stream: str, status: Status, *, by: str) -> None:
         """Note what became of what was noted last."""

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from assets.own_records.kind import BY, OwnKind, told_as_target
 from connectors.target import Seen, Stale
+from pilothouse.agents.toolset.stewardship.held import RULE_CHANGED, OfHeld
+from pilothouse.kernel.events import Event
 from pilothouse.kernel.lake.notes import Overtaken
 from quality.amendments import Amendments
+from quality.quarantine import open_rejections
 from quality.rule import Rule, written
 
 if TYPE_CHECKING:
@@ -47,6 +50,12 @@ class Rules(OwnKind):
                 Amendments(self.platform.lake).say_after(known, source, stream, rule, str(value), by=BY)
             except Overtaken:
                 raise Stale from None
+            if self._holds(source, stream, rule.name):  # what it takes by now is to be released
+                self.platform.events.append([Event(RULE_CHANGED, OfHeld(source=source, stream=stream, rule=rule.name).key)])
+
+    def _holds(self, source: str, stream: str, rule: str) -> bool:
+        table = self.platform.lake.quarantine(source, stream)
+        return table.exists() and not open_rejections(table.scan(), rule=rule, limit=1).is_empty()
 
     def _declared(self, identity: Values) -> Rule | None:
         source, stream, name = (str(identity[part]) for part in self.key)

@@ -162,6 +162,7 @@ DATA_STEWARD: Final = Agent(
     output=StewardDecision,
     brain=Policy("stewardship", _gather, _tell),
     tables=tuple(table for each in MATTERS for table in each.tables),
+    wakes_on=tuple(topic for each in MATTERS for topic in each.wakes_on),
     rounds=Rounds(find=what_is_unsure, why="it is held back, by a rule or as a changed schema, or likeness is not sure of it"),
     approvers=("data_steward",),
     wording=Wording(Judgement, _gather, _put),

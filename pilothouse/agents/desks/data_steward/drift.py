@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from pilothouse.agents.desks.data_steward.matter import Matter, Told, Write
-from pilothouse.agents.toolset.stewardship.drift import DRIFT, REFUSED, OfDrift, refused
+from pilothouse.agents.toolset.stewardship.drift import DRIFT, NOTED, REFUSED, OfDrift, refused
 
 
 class Drift(Matter[OfDrift]):
@@ -14,7 +14,8 @@ class Drift(Matter[OfDrift]):
 
     asked = OfDrift
     tool = DRIFT
-    tables = (REFUSED,)
+    tables = (NOTED,)
+    wakes_on = (REFUSED,)
     find = staticmethod(refused)
     writes: ClassVar = {"accept": {"status": "accepted"}}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from pilothouse.agents.desks.data_steward.matter import Matter, Told, Write
-from pilothouse.agents.toolset.stewardship.held import CHANGED, HELD_BY, HELD_ROWS, QUARANTINES, RAW, OfHeld, held_back
+from pilothouse.agents.toolset.stewardship.held import CHANGED, HELD_BY, HELD_ROWS, QUARANTINES, RAW, RULE_CHANGED, OfHeld, held_back
 
 
 class Held(Matter[OfHeld]):
@@ -15,6 +15,7 @@ class Held(Matter[OfHeld]):
     asked = OfHeld
     tool = HELD_ROWS
     tables = (QUARANTINES, RAW, CHANGED, HELD_BY)
+    wakes_on = (RULE_CHANGED,)
     find = staticmethod(held_back)
     writes: ClassVar = {"release": {"status": "released"}, "change": {"arguments": None}}
 

@@ -32,6 +32,7 @@ class Matter(ABC, Generic[A]):
     asked: type[A]
     tool: Tool
     tables: tuple[str, ...]
+    wakes_on: tuple[str, ...] = ()  # topics of events that tell of one
     find: Callable[[Snapshot, datetime], Sequence[str]]  # what a round takes up of it, as keys, the weightiest first
     writes: ClassVar[Mapping[str, Mapping[str, str | None]]]  # by action: what a proposal sets, None where that hangs on what is known
 

@@ -12,7 +12,8 @@ from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.tools import Tool
 from pilothouse.agents.toolset.stewardship import Asked
 
-REFUSED: Final = "raw/pilothouse/stream_drift"
+NOTED: Final = "raw/pilothouse/stream_drift"
+REFUSED: Final = "stream.refused"  # the topic of the event that tells of it
 _ALL: Final = 200_000
 
 
@@ -36,7 +37,7 @@ class OfDrift(Asked):
 
 
 def _drift(snapshot: Snapshot, asked: OfDrift) -> dict[str, Any]:
-    notes = [] if REFUSED not in snapshot.tables else snapshot.rows(REFUSED, asked.model_dump(), limit=1, order="-_seen_at")
+    notes = [] if NOTED not in snapshot.tables else snapshot.rows(NOTED, asked.model_dump(), limit=1, order="-_seen_at")
     if not notes or notes[0]["status"] != "refused":
         return {"status": notes[0]["status"] if notes else "none"}
     return {
@@ -51,9 +52,9 @@ def _drift(snapshot: Snapshot, asked: OfDrift) -> dict[str, Any]:
 
 def refused(snapshot: Snapshot, _: datetime) -> list[str]:
     """Streams that are refused as they are now, those that wait longest first."""
-    if REFUSED not in snapshot.tables:
+    if NOTED not in snapshot.tables:
         return []
-    newest = {(each["source"], each["stream"]): each for each in snapshot.rows(REFUSED, {}, limit=_ALL, order="_seen_at")}
+    newest = {(each["source"], each["stream"]): each for each in snapshot.rows(NOTED, {}, limit=_ALL, order="_seen_at")}
     still = sorted((each for each in newest.values() if each["status"] == "refused"), key=lambda each: str(each["noted_at"]))
     return [OfDrift(source=each["source"], stream=each["stream"]).key for each in still]
 

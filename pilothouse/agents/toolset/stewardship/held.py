@@ -19,6 +19,7 @@ QUARANTINES: Final = "quarantine/*"
 RAW: Final = "raw/*"
 CHANGED: Final = "raw/pilothouse/stream_rule"
 HELD_BY: Final = "raw/pilothouse/held_rule"
+RULE_CHANGED: Final = "rule.changed"  # the topic of the event that tells that a rule which holds rows is another now
 _MOST: Final = 5_000  # rejections of a rule that are looked at
 _CHECKED: Final = 25  # of whose rows a newer version is looked for
 _ALL: Final = 200_000
