@@ -8,10 +8,10 @@ NAME ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-node up test lint format bench docs clean lock
+.PHONY: help install install-node up test test-engines lint format bench docs clean lock
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36mmake %-10s\033[0m %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "  \033[36mmake %-13s\033[0m %s\n", $$1, $$2}'
 
 $(VENV)/.installed: requirements.lock bootstrap.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Pilothouse needs Python 3.11: install it, or say make PYTHON=/path/to/python3.11"; exit 1; }
@@ -37,9 +37,12 @@ up: install ## start everything, sync all sources, keep running (ARGS="--once" t
 	@$(BIN)/uv pip install --quiet --python .venv-engines/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-test: install install-node .venv-engines/.installed ## run every test
+test: install install-node ## run every test of the embedded defaults, and of servers that we did not write
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=$(COVERAGE) $(ARGS)
 COVERAGE := 90
+
+test-engines: .venv-engines/.installed ## run the tests of the other engines of tables: Spark, Snowflake, Databricks
+	@.venv-engines/bin/python -m pytest -p no:cacheprovider tests/engines $(ARGS)
 
 lint: install ## formatting, lint, types, layers
 	@$(BIN)/ruff format --check .

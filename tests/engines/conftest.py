@@ -1,6 +1,6 @@
 """One small company, its tables made by DuckDB, and one session of Spark for everything that is tried on it.
 
-These tests run in an environment of their own (`engines.lock`), which `tests/e2e/test_engines.py` starts: Great Expectations imports
+These tests run in an environment of their own (`engines.lock`), which `make test-engines` installs: Great Expectations imports
 PySpark where it finds it, and dbt's adapters of warehouses hold other packages back.
 """
 
