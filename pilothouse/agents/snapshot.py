@@ -7,6 +7,7 @@ what a decision read is known before it reads. Every table that is looked at is 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pilothouse.kernel.lake import Lake
 
 _SYNTHETIC: Final = "_synthetic"
+_OFTEN: Final = 8  # looks at a table after which it is worth being held in memory
+_SMALL: Final = 200_000  # rows that may be
 
 
 @dataclass
@@ -84,6 +87,7 @@ class Snapshot:
         self._lake = lake
         self._versions = dict(versions)
         self._views: dict[str, str] = {}
+        self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -152,6 +156,7 @@ class Snapshot:
                 self._connection.close()
                 self._connection = None
                 self._views.clear()
+                self._counts.clear()
 
     def _view(self, table: str) -> str:
         """A table as a name in SQL, opened when it is first looked at, and noted each time."""
@@ -160,20 +165,34 @@ class Snapshot:
         pinned = self._versions[table]
         note_read(pinned)
         with self._lock:
-            if table not in self._views:
-                name = f"table_{len(self._views)}"
-                try:
-                    scan = self._lake.table(table).files(int(pinned.version))
-                    self._open().execute(f"CREATE VIEW {name} AS {scan.sql}")
-                except LakeError as error:
-                    raise ToolFailed(error.message, hint=error.hint) from error
-                except _duckdb().Error as error:
-                    raise ToolFailed(
-                        f"{table}: version {pinned.version} cannot be read: {str(error).splitlines()[0]}",
-                        hint="its files are gone: restore the lake from a backup",
-                    ) from error
-                self._views[table] = name
+            self._counts[table] += 1
+            try:
+                if table not in self._views:
+                    self._views[table] = self._viewed(table, int(pinned.version))
+                elif self._counts[table] == _OFTEN:
+                    self._views[table] = self._held(self._views[table])
+            except LakeError as error:
+                raise ToolFailed(error.message, hint=error.hint) from error
+            except _duckdb().Error as error:
+                raise ToolFailed(
+                    f"{table}: version {pinned.version} cannot be read: {str(error).splitlines()[0]}",
+                    hint="its files are gone: restore the lake from a backup",
+                ) from error
             return self._views[table]
+
+    def _viewed(self, table: str, version: int) -> str:
+        name = f"table_{len(self._views)}"
+        self._open().execute(f"CREATE VIEW {name} AS {self._lake.table(table).files(version).sql}")
+        return name
+
+    def _held(self, view: str) -> str:
+        """In memory, if it is small: to open files takes several times as long as to find a row."""
+        connection = self._open()
+        (rows,) = connection.execute(f"SELECT count(*) FROM {view}").fetchone() or (0,)
+        if rows > _SMALL:
+            return view
+        connection.execute(f"CREATE TABLE held_{view} AS SELECT * FROM {view}")
+        return f"held_{view}"
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         if self._connection is None:
