@@ -64,8 +64,10 @@ def _held_against_now(
     explainer: Explainer, connection: Connection, table: str, named: Mapping[tuple[str, str], _Named]
 ) -> Iterator[Source]:
     newest = At(table, explainer.reading.newest(table))
+    wanted = {name for each in named.values() for name in each.then}  # nothing else is read, of what may be millions of rows
+    told = [f'"{name}"' for name in explainer.reading.columns_of(newest) if name in wanted]
     duck = connection.duck.execute(
-        f"SELECT *, hex(_row_id) AS _named FROM ({explainer.reading.rows_of(newest)})"
+        f"SELECT {', '.join([*told, '_change', 'hex(_row_id) AS _named'])} FROM ({explainer.reading.rows_of(newest)})"
         " WHERE _row_id IN (SELECT unhex(unnest(?)))"
         " QUALIFY row_number() OVER (PARTITION BY _row_id ORDER BY _seen_at DESC, _changed_at DESC NULLS LAST) = 1",
         [sorted({row_id for row_id, _ in named})],
