@@ -121,7 +121,7 @@ class LanguageModel:
                 _correct(talk, answer, error)
                 continue
             for call in answer["calls"]:
-                _call(calls, talk, call)
+                _call(calls, talk, call, _cut(answer))
         raise AgentError(f"{agent.name}: no decision after {self.turns} turns", hint="its instructions do not lead to a decision")
 
     def _asking(self, talk: Conversation, offers: tuple[Offer, ...], decide: Offer, avoid: frozenset[str]) -> Asking:
@@ -175,10 +175,10 @@ class _Overheard:
         return self._calls.ask(model, asked, answered)
 
 
-def _call(calls: Calls, talk: Conversation, call: Mapping[str, Any]) -> None:
+def _call(calls: Calls, talk: Conversation, call: Mapping[str, Any], cut: str) -> None:
     """Do what a model asks for, or tell it why not. What ends a run (a circle, no budget) is nothing to tell it."""
     if not isinstance(call["arguments"], Mapping):
-        talk.reply(call, {"error": "the arguments are not a JSON object"}, failed=True)
+        talk.reply(call, {"error": f"the arguments are not a JSON object{cut}"}, failed=True)
         return
     try:
         talk.reply(call, calls.call(call["name"], call["arguments"]))
@@ -188,11 +188,16 @@ def _call(calls: Calls, talk: Conversation, call: Mapping[str, Any]) -> None:
 
 def _correct(talk: Conversation, answer: Mapping[str, Any], error: Exception) -> None:
     """Tell a model what is wrong with what it said. Whatever it called must be answered, or no server takes the conversation on."""
+    told = f"{_told(error)}{_cut(answer)}"
     for call in answer["calls"]:
-        talk.reply(call, {"error": _told(error)}, failed=True)
+        talk.reply(call, {"error": told}, failed=True)
     if not answer["calls"]:
-        cut = " It was cut off: be shorter." if answer["cut_off"] else ""
-        talk.remind(f"That is no decision: {_told(error)}.{cut} Call `{DECIDE}` with your decision.")
+        talk.remind(f"That is no decision: {told}. Call `{DECIDE}` with your decision.")
+
+
+def _cut(answer: Mapping[str, Any]) -> str:
+    """What a model is told beside a mistake that it made because it was not let finish."""
+    return "; it was cut off: be shorter" if answer["cut_off"] else ""
 
 
 def _object(said: Any) -> Mapping[str, Any]:

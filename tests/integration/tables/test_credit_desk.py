@@ -37,6 +37,7 @@ from pilothouse.kernel.versions import Pinned
 from pilothouse.tables.building import Builder
 from tests.aimock import Aimock, calls
 from tests.champion import crown
+from tests.llama import KEY, NAME, Llama
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -209,3 +210,20 @@ def test_a_language_model_decides_in_the_desks_own_shape(runs: list[Run], snapsh
     assert {each for each in released.versions.read if each.kind != "policy"} < set(made.versions.read)
     (capsule,) = ledger.append([made.draft()])
     assert replay(ledger, capsule, CREDIT_DESK).identical
+
+
+def test_what_a_server_makes_of_its_prompt_is_a_decision_and_replayed_without_it(
+    runs: list[Run], snapshot: Snapshot, ledger: Ledger
+) -> None:
+    with Llama() as server:
+        given = LanguageModelSettings(provider="own", name=NAME, input_price=Decimal(1), output_price=Decimal(1))
+        provider = ProviderSettings.model_validate({"kind": "compatible", "url": f"{server.url}/v1", "key": KEY})
+        gateway = Gateway([Speaker("real", given, provider)])
+        made = [run(speaking(CREDIT_DESK, ("real",), gateway), each.request, snapshot) for each in runs[:3]]
+        gateway.close()
+    for then, now in zip(runs, made, strict=False):
+        figures = ("amount_eur", "at_risk_eur", "probability", "firm_id", "open_cases", "owners")
+        assert [getattr(decided(now), name) for name in figures] == [getattr(decided(then), name) for name in figures]
+        assert now.spent.tokens > 1_000
+    for capsule in ledger.append([each.draft() for each in made]):
+        assert replay(ledger, capsule, CREDIT_DESK).identical
