@@ -17,6 +17,7 @@ import duckdb
 
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.uncollected import uncollected
 from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.why.annotate import ASKED, Annotated, Base, Schema
 from pilothouse.tables.why.expressions import Unexplained
@@ -74,7 +75,8 @@ class Explainer:
     def walk(self) -> Iterator[Walk]:
         """A walk from rows down to raw ones, over a connection that nobody else uses meanwhile."""
         connection = self.reading.connection()
-        yield Walk(self, connection)
+        with uncollected():
+            yield Walk(self, connection)
         self.reading.give_back(connection)  # not after an error, when nobody knows what stands in it
 
     def model_of(self, table: str) -> Model | None:
