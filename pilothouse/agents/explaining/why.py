@@ -27,6 +27,7 @@ from pilothouse.agents.explaining.using import INPUT, LEARNED, Remade, used
 from pilothouse.agents.snapshot import plain
 from pilothouse.kernel.errors import AgentError
 from pilothouse.kernel.lake import Lake
+from pilothouse.kernel.uncollected import uncollected
 from pilothouse.kernel.versions import Versions
 from pilothouse.tables.record import Notes
 from pilothouse.tables.why.explain import Explainer
@@ -119,6 +120,7 @@ class Deciding:
         self._besides: dict[str, list[dict[str, Any]]] = {}
         self._measured: dict[int, tuple[Measured, Mapping[str, int]]] = {}
 
+    @uncollected()
     def why(self, opened: Opened, agent: Agent) -> Why:
         """What a decision is made of. `agent` lends its code; AgentError where that no longer says what was heard then."""
         watching = Watching.then(self._lake, opened.versions)
