@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,12 +21,11 @@ from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import AgentError, BudgetExceeded, ConfigError, ModelUnavailable
 from pilothouse.kernel.settings import LanguageModelSettings, ProviderSettings, Settings
 from tests.aimock import Aimock, calls
+from tests.contract.conftest import Opened
 
 ORDER = Offer(name="order", description="an order", schema={"type": "object", "properties": {"order_id": {"type": "string"}}})
 SAY = Offer(name="decide", description="the decision", schema={"type": "object", "properties": {"action": {"type": "string"}}})
 HOLD = calls("decide", action="hold")
-
-Opened = Callable[..., Gateway]
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +50,6 @@ def speaker(server: Aimock, name: str = "one", kind: str = "compatible", *, pric
     url = server.url + ("/v1" if kind in {"openai", "compatible", "ollama"} else "")
     given = LanguageModelSettings(provider=name, name=model, input_price=Decimal(price), output_price=Decimal(price))
     return Speaker(name, given, ProviderSettings.model_validate({"kind": kind, "url": url, "key": "secret", **provider}))
-
-
-@pytest.fixture
-def gateway_of() -> Iterator[Opened]:
-    opened: list[Gateway] = []
-
-    def open_one(*speakers: Speaker, **more: Any) -> Gateway:
-        opened.append(Gateway(speakers, **more))
-        for each in speakers:
-            _ = each.ready  # what is imported once is no part of what is measured
-        return opened[-1]
-
-    yield open_one
-    for gateway in opened:
-        gateway.close()
 
 
 def question(text: str = "{}", **more: Any) -> Question:
