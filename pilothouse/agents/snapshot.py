@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SYNTHETIC: Final = "_synthetic"
 _OFTEN: Final = 8  # looks at a table after which it is worth being held in memory
 _SMALL: Final = 200_000  # rows that may be
+_KEPT: Final = 256  # answers that are remembered, each of a few rows: tools of one run ask for the same
+_FEW: Final = 20
 
 
 @dataclass
@@ -88,6 +90,7 @@ class Snapshot:
         self._versions = dict(versions)
         self._views: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
+        self._answers: dict[str, list[dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -127,18 +130,28 @@ class Snapshot:
     def rows(self, table: str, where: Mapping[str, Any], *, limit: int, order: str = "") -> list[dict[str, Any]]:
         """Rows with these values as plain JSON: moments and days as ISO texts, decimals as texts that keep their digits. `order` names
         columns, one with a minus before it from its end."""
-        view = self._view(table)
+        view, asked = self._view(table), f"{table} {dict(where)!r} {limit} {order}"
+        found = self._answers.get(asked)
+        if found is None:
+            found = self._found(table, view, where, limit, order)
+            with self._lock:
+                if len(self._answers) >= _KEPT:
+                    self._answers.clear()
+                if len(found) <= _FEW:
+                    self._answers[asked] = found
+        note_look(self._versions[table], where, found)
+        return [dict(row) for row in found]
+
+    def _found(self, table: str, view: str, where: Mapping[str, Any], limit: int, order: str) -> list[dict[str, Any]]:
         conditions = " AND ".join(f"{_quoted(name)} = ?" for name in where) or "true"
         ordered = f" ORDER BY {', '.join(map(_ordered, order.split(', ')))}" if order else ""
         with self._cursor() as cursor:
             try:
                 cursor.execute(f"SELECT * FROM {view} WHERE {conditions}{ordered} LIMIT {int(limit)}", list(where.values()))
                 names = [column[0] for column in cursor.description or ()]
-                found = [dict(zip(names, map(plain, values), strict=True)) for values in cursor.fetchall()]
+                return [dict(zip(names, map(plain, values), strict=True)) for values in cursor.fetchall()]
             except _duckdb().Error as error:
                 raise ToolFailed(f"{table}: {error}", hint="name columns that the table has") from error
-        note_look(self._versions[table], where, found)
-        return found
 
     def holds(self, table: str, column: str, values: Collection[str]) -> set[str]:
         """Which of these values stand in a column; none where the snapshot has no such table yet."""
@@ -157,6 +170,7 @@ class Snapshot:
                 self._connection = None
                 self._views.clear()
                 self._counts.clear()
+                self._answers.clear()
 
     def _view(self, table: str) -> str:
         """A table as a name in SQL, opened when it is first looked at, and noted each time."""

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pilothouse.agents import snapshot as module
-from pilothouse.agents.snapshot import Snapshot
+from pilothouse.agents.snapshot import Snapshot, looking
 from pilothouse.kernel.errors import ToolFailed
 from pilothouse.kernel.lake import Lake
 
@@ -58,7 +58,9 @@ def test_a_table_that_is_looked_at_often_says_the_same_and_opens_no_file_any_mor
         assert looked.row(ORDERS, {"order_id": "0123"}) == first
     assert looked.rows(ORDERS, {}, limit=1_000) == whole
     without_files(tmp_path)
-    assert looked.row(ORDERS, {"order_id": "0123"}) == first
+    another = looked.row(ORDERS, {"order_id": "0124"})
+    assert another is not None
+    assert another["net"] == "1.24"
     looked.close()
     with pytest.raises(ToolFailed, match="version 0"):
         looked.row(ORDERS, {"order_id": "0123"})
@@ -66,8 +68,18 @@ def test_a_table_that_is_looked_at_often_says_the_same_and_opens_no_file_any_mor
 
 def test_a_large_table_is_read_from_its_files(looked: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SMALL", ROWS.height - 1)
-    for _ in range(2 * OFTEN):
-        assert looked.row(ORDERS, {"order_id": "0123"}) is not None
+    for number in range(2 * OFTEN):
+        assert looked.row(ORDERS, {"order_id": f"{number:04}"}) is not None
     without_files(tmp_path)
     with pytest.raises(ToolFailed):
         looked.row(ORDERS, {"order_id": "0123"})
+
+
+def test_who_changes_an_answer_changes_nobody_elses_and_each_look_is_noted(looked: Snapshot) -> None:
+    with looking() as look:
+        first = looked.row(ORDERS, {"order_id": "0123"})
+        assert first is not None
+        first["net"] = "nothing"
+        assert looked.row(ORDERS, {"order_id": "0123"}) == {**first, "net": "1.23"}
+    assert len(look.asked) == 2
+    assert look.synthetic
