@@ -63,21 +63,29 @@ def sources(explainer: Explainer, connection: Connection, rows: Sequence[Row]) -
 def _held_against_now(
     explainer: Explainer, connection: Connection, table: str, named: Mapping[tuple[str, str], _Named]
 ) -> Iterator[Source]:
-    newest = At(table, explainer.reading.newest(table))
+    """Where all files of then are still there, rows that nothing was seen of since say what they said, and little came since."""
+    reading = explainer.reading
+    newest = At(table, reading.newest(table))
+    kept = all(reading.keeps(newest, version) for version in {each.version for each in named.values()})
+    since = min(int(seen_at) for _, seen_at in named) if kept else 0
     wanted = {name for each in named.values() for name in each.then}  # nothing else is read, of what may be millions of rows
-    told = [f'"{name}"' for name in explainer.reading.columns_of(newest) if name in wanted]
+    known = [name for name in reading.columns_of(newest) if name in wanted]
+    told = [*(f'"{name}"' for name in known), "_change", "hex(_row_id) AS _named", "epoch_us(_seen_at) AS _seen"]
     duck = connection.duck.execute(
-        f"SELECT {', '.join([*told, '_change', 'hex(_row_id) AS _named'])} FROM ({explainer.reading.rows_of(newest)})"
-        " WHERE _row_id IN (SELECT unhex(unnest(?)))"
+        f"SELECT {', '.join(told)} FROM ({reading.rows_of(newest)})"
+        f" WHERE _seen_at > make_timestamptz({since}) AND _row_id IN (SELECT unhex(unnest(?)))"
         " QUALIFY row_number() OVER (PARTITION BY _row_id ORDER BY _seen_at DESC, _changed_at DESC NULLS LAST) = 1",
         [sorted({row_id for row_id, _ in named})],
     )
     columns = [column[0] for column in duck.description or ()]
-    known = {row["_named"]: row for row in (dict(zip(columns, values, strict=True)) for values in duck.fetchall())}
+    found = {row["_named"]: row for row in (dict(zip(columns, values, strict=True)) for values in duck.fetchall())}
     for (row_id, seen_at), each in sorted(named.items(), key=lambda item: (item[1].called, item[0])):
-        row = known.get(row_id)
-        now = None if row is None or row["_change"] == "delete" else {name: row.get(name) for name in each.then}
-        state: State = "gone" if row is None else "deleted" if now is None else "same" if _alike(now, each.then) else "changed"
+        row, now = found.get(row_id), None
+        if row is None or row["_seen"] <= int(seen_at):  # nothing came after it
+            now = {name: value if name in known else None for name, value in each.then.items()} if row or kept else None
+        elif row["_change"] != "delete":
+            now = {name: row.get(name) for name in each.then}
+        state: State = ("deleted" if row else "gone") if now is None else "same" if _alike(now, each.then) else "changed"
         yield Source(table, each.version, row_id, seen_at, each.called, each.then, now, state)
 
 

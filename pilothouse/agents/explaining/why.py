@@ -223,7 +223,7 @@ class Deciding:
             found = [dict(zip(names, map(plain, values), strict=True)) for values in some.fetchall()]
             quoted = ['"' + name.replace('"', '""') + '"' for name in names]
             told = ", ".join(f"min({name}), max({name}), count({name})" for name in quoted)
-            whole = connection.duck.execute(f"SELECT count(*), {told} FROM ({rows})").fetchone() or (0,)
+            (whole,) = connection.duck.execute(f"SELECT count(*), {told} FROM ({rows})").fetchall()
             least, most = ({name: plain(whole[1 + place * 3 + which]) for place, name in enumerate(names)} for which in (0, 1))
             nothing = {name: None for place, name in enumerate(names) if whole[3 + place * 3] < whole[0]}
             self._besides[at.table] = [least, most, {**least, **nothing}, *found]

@@ -39,6 +39,7 @@ class _Opened(NamedTuple):
     pinned: Pinned
     sql: str
     columns: tuple[str, ...]
+    files: frozenset[str]
 
 
 class Reading:
@@ -77,6 +78,10 @@ class Reading:
         """The columns that a table has at a version."""
         return self._open(at).columns
 
+    def keeps(self, at: At, version: int) -> bool:
+        """Whether a version still has all files of an earlier one: rows were added since, none taken out or written together."""
+        return self._open(At(at.table, version)).files <= self._open(at).files
+
     def inputs(self, at: At) -> dict[str, int]:
         """Which version of each input a version of a table was made of; LakeError where that cannot be said."""
         table, code = self._lake.table(at.table), self._project.code(self._models[at.table])
@@ -114,7 +119,7 @@ class Reading:
             delta = self._lake.table(at.table).delta(at.version)
             scan = Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()))
             pinned = Pinned("table", at.table, str(at.version), str(delta.metadata().id))
-            found = self._opened[at] = _Opened(pinned, scan.sql, tuple(scan.schema.names))
+            found = self._opened[at] = _Opened(pinned, scan.sql, tuple(scan.schema.names), frozenset(scan.uris))
         return found
 
     def _know(self, table: str, identity: str) -> None:
