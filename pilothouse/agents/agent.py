@@ -31,7 +31,7 @@ FOUND: Final = "subject.found"  # what a request says happened where no event wo
 # What a decision is made by, beside what its agent declares. How decisions are kept, read and compared is none of it: a new page that
 # shows them must not make every agent another version.
 CODE = (
-    *(f"pilothouse.agents.{name}" for name in ("agent", "budget", "cassette", "policy", "running", "snapshot", "tools")),
+    *(f"pilothouse.agents.{name}" for name in ("agent", "budget", "cassette", "held", "policy", "running", "snapshot", "tools")),
     "pilothouse.agents.capsules.capsule",
     "models.trees",
 )

@@ -23,6 +23,7 @@ from pilothouse.kernel.versions import Pinned, Versions, note_read
 if TYPE_CHECKING:
     import duckdb
 
+    from pilothouse.agents.held import Held
     from pilothouse.kernel.lake import Lake
 
 _SYNTHETIC: Final = "_synthetic"
@@ -90,6 +91,7 @@ class Snapshot:
         self._versions = dict(versions)
         self._views: dict[str, str] = {}
         self._counts: Counter[str] = Counter()
+        self._in_memory: dict[str, Held] = {}
         self._answers: dict[str, list[dict[str, Any]]] = {}
         self._lock = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -143,6 +145,11 @@ class Snapshot:
         return [dict(row) for row in found]
 
     def _found(self, table: str, view: str, where: Mapping[str, Any], limit: int, order: str) -> list[dict[str, Any]]:
+        with self._lock:
+            held = self._in_memory.get(view)
+            known = None if held is None else held.rows(where)
+        if known is not None:
+            return [{name: plain(value) for name, value in row.items()} for row in known[:limit]]
         conditions = " AND ".join(f"{_quoted(name)} = ?" for name in where) or "true"
         ordered = f" ORDER BY {', '.join(map(_ordered, order.split(', ')))}" if order else ""
         with self._cursor() as cursor:
@@ -169,6 +176,7 @@ class Snapshot:
                 self._connection.close()
                 self._connection = None
                 self._views.clear()
+                self._in_memory.clear()
                 self._counts.clear()
                 self._answers.clear()
 
@@ -206,6 +214,9 @@ class Snapshot:
         if rows > _SMALL:
             return view
         connection.execute(f"CREATE TABLE held_{view} AS SELECT * FROM {view}")
+        from pilothouse.agents.held import Held
+
+        self._in_memory[f"held_{view}"] = Held(connection.sql(f"SELECT * FROM held_{view}").to_arrow_table())
         return f"held_{view}"
 
     def _open(self) -> duckdb.DuckDBPyConnection:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -64,6 +65,39 @@ def test_a_table_that_is_looked_at_often_says_the_same_and_opens_no_file_any_mor
     looked.close()
     with pytest.raises(ToolFailed, match="version 0"):
         looked.row(ORDERS, {"order_id": "0123"})
+
+
+def test_what_is_held_says_what_duckdb_would(looked: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is asked for: one row, none, several, by a text, by what is none, in an order, by a column that is not there."""
+    twice = pl.concat(
+        [
+            ROWS.with_columns(net=pl.lit(None, pl.Decimal(18, 2)), label=pl.lit("a")),
+            ROWS.head(1).with_columns(label=pl.lit(None, pl.String)),
+        ]
+    )
+    lake = Lake(str(tmp_path / "other"))
+    lake.table(ORDERS).replace(twice.to_arrow().to_reader())
+    wheres: list[dict[str, Any]] = [
+        *({"order_id": each} for each in ("0000", "0001", "9999", "")),
+        *({"label": each} for each in ("a", "b")),
+        {"order_id": "0001", "_synthetic": True},
+        {"_synthetic": False},
+        {"net": "0.00"},
+        {"placed": "2026-01-03"},
+    ]
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_OFTEN", 1_000_000)
+        plainly = Snapshot.take(lake, [ORDERS])
+        expected = [[plainly.rows(ORDERS, where, limit=2, order=order) for order in ("", "-placed, order_id")] for where in wheres]
+        plainly.close()
+    held = Snapshot.take(lake, [ORDERS])
+    for _ in range(OFTEN):
+        held.row(ORDERS, {"order_id": "0001"})
+    assert [[held.rows(ORDERS, where, limit=2, order=order) for order in ("", "-placed, order_id")] for where in wheres] == expected
+    assert [len(each) for each, _ in expected] == [2, 1, 0, 0, 2, 0, 1, 0, 1, 2]
+    with pytest.raises(ToolFailed, match="colour"):
+        held.rows(ORDERS, {"colour": "red"}, limit=1)
+    held.close()
 
 
 def test_a_large_table_is_read_from_its_files(looked: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
