@@ -137,8 +137,8 @@ def _told(agent: Agent, came: Sequence["Came"], read: "Versions") -> dict[str, A
 
 
 def _summed_up(decided: Sequence["Came"], known: Sequence[Figure]) -> Iterator[tuple[str, float]]:
-    """Of each figure what it comes to: a sum of euros and counts, a mean of all else."""
-    for each in known:
+    """Of each figure what it comes to: a sum of euros and counts, a mean of all else. Names come to nothing."""
+    for each in (figure for figure in known if figure.unit != "name"):
         values = [float(value) for came in decided if (value := each.of(came.output)) is not None]
         if each.unit in ("EUR", "count"):
             yield each.name, round(sum(values), 2)
@@ -165,12 +165,13 @@ def _explained(decided: Sequence["Came"], known: Sequence[Figure]) -> Iterator[s
         assert each.capsule is not None
         output, name = each.output, each.capsule.digest[:12]
         money = f", {told}" if (told := first(known, "EUR", output)) else ""
+        named = f", {told}" if (told := first(known, "name", output)) else ""
         tables = ", ".join(
             f"[{read.name}](/assets/{read.name}) at version {read.version}" for read in each.versions.read if read.kind == "table"
         )
         yield "\n".join(
             [
-                f"### {each.occasion.subject}: {output.get('action', 'decided')}{money}",
+                f"### {each.occasion.subject}{named}: {output.get('action', 'decided')}{money}",
                 *(f"- {reason}" for reason in output.get("reasons", ())),
                 "",
                 f"Decision `{name}` · `pilothouse show {name}` · `pilothouse why {name}` · `pilothouse replay {name}`",

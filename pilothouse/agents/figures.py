@@ -16,13 +16,14 @@ import msgspec
 if TYPE_CHECKING:
     from pilothouse.agents.capsules import Capsule, Kept
 
-Unit = Literal["EUR", "share", "days", "count"]
+Unit = Literal["EUR", "share", "days", "count", "name"]
 _MARK: Final = "figure"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of a decision: what people call it, and in what it is counted. By the one that weighs, the dearest are found."""
+    """One number of a decision: what people call it, and in what it is counted. By the one that weighs, the dearest are found. Or a name
+    by which people know what it is about: it is shown, and is no part of why (docs/decisions/0020)."""
 
     name: str
     words: str
@@ -48,6 +49,8 @@ class Figure:
                 return f"{_number(value):,.0f} days"
             case "count":
                 return f"{_number(value):,.0f}"
+            case "name":
+                return " ".join(str(value).split())  # people type it elsewhere, and a page has one line for it
 
 
 def figure(place: int, words: str, unit: Unit, *, weighs: bool = False) -> dict[str, Any]:

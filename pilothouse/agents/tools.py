@@ -37,6 +37,7 @@ class Tool:
     run: Callable[[Any, Any], Any]  # (snapshot, validated arguments) → plain JSON
     permission: str  # what the principal must hold
     effect: Effect = "read"
+    aside: bool = False  # it tells how things are called: pages show it, and no language model is told
     worst: Cost = field(default_factory=lambda: Cost(calls=1, seconds=10.0))
 
 

@@ -125,10 +125,13 @@ class First:
             yield f"[red]failed[/]   agents: {escape(self.reason.splitlines()[0])}"
         if self.decision is None:
             return
+        from pilothouse.agents.figures import first
+
         name, output = self.decision.digest[:12], self.output
+        subject = ", ".join(filter(None, (str(self.decision.manifest["subject"]), first(self.figures, "name", output))))
         euros = "".join(f", {told} {each.words}" for each in self.figures if each.unit == "EUR" and (told := each.shown(output)))
         yield ""
-        yield f"[bold]{escape(str(self.decision.manifest['subject']))}[/]: [bold]{escape(str(output.get('action')))}[/]{escape(euros)}"
+        yield f"[bold]{escape(subject)}[/]: [bold]{escape(str(output.get('action')))}[/]{escape(euros)}"
         yield from (f"  · {escape(str(reason))}" for reason in output.get("reasons", [])[:_REASONS])
         if self.proposal is not None:
             from pilothouse.cli.approving import change_of
@@ -218,6 +221,7 @@ def _row(came: Came, known: Sequence[Figure]) -> dict[str, Any]:
     output = came.output
     return {
         "subject": came.occasion.subject,
+        "name": first(known, "name", output) or None,
         "outcome": output.get("action", came.how),
         "amount": first(known, "EUR", output) or None,
         "decision": came.capsule.digest[:12] if came.capsule is not None else None,

@@ -100,7 +100,7 @@ def _head(opened: Opened) -> RenderableType:
     told = [(each.words, each.shown(output)) for each in figures(opened.definition)]
     for name, value in (*told, ("confidence", chance(output["confidence"]) if output.get("confidence") is not None else "")):
         if value:
-            grid.add_row(f"[dim]{name}[/]", f"[bold]{value}[/]")
+            grid.add_row(f"[dim]{name}[/]", f"[bold]{escape(value)}[/]")
     cost = opened.capsule.body.get("cost", {})
     spent = f"{cost.get('calls', 0)} calls" + (f", {cost['tokens']:,} tokens for {cost['money']}" if cost.get("tokens") else "")
     made = f"{opened.at:%Y-%m-%d %H:%M:%S} UTC by {opened.agent} [dim]version {manifest['agent_version'][:SHOWN]}, {spent}[/]"

@@ -43,7 +43,7 @@ def decisions(
     bundle: FromBundle = None,
     json_output: Json = False,  # noqa: FBT002 - typer
 ) -> None:
-    """List decisions, the newest first: what was decided about what, the money, the first reason, and how far its proposal got.
+    """List decisions, the newest first: what was decided about what and whom, the money, the first reason, and how far its proposal got.
 
     Example: pilothouse decisions --agent credit_desk --action hold --since 2026-06-01
     """
@@ -296,6 +296,7 @@ def _in_short(row: Mapping[str, Any], known: Sequence[Figure]) -> dict[str, Any]
         "id": row["id"][:12],
         "at": datetime.fromisoformat(row["at"]).strftime("%Y-%m-%d %H:%M:%S"),
         "subject": row["subject"],
+        "name": first(known, "name", row) or None,
         "action": row["action"],
         "amount": first(known, "EUR", row) or None,
         "chance": first(known, "share", row) or None,

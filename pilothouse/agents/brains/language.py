@@ -91,7 +91,7 @@ class LanguageModel:
         """Tell what is known, let it ask, and take its decision."""
         digest = hashlib.sha256(self.prompt.encode()).hexdigest()
         note_read(Pinned("prompt", agent.name, digest[:12], digest))
-        overheard = _Overheard(calls)
+        overheard = _Overheard(calls, _aside(agent))
         facts = self.wording.gather(request, overheard) if self.wording.gather else {}
         talk = Conversation(self.prompt, {"request": request.as_json(), "known": overheard.answers})
         said = self._talk(agent, talk, calls)
@@ -121,7 +121,7 @@ class LanguageModel:
                 _correct(talk, answer, error)
                 continue
             for call in answer["calls"]:
-                _call(calls, talk, call, _cut(answer))
+                _call(calls, talk, call, _cut(answer), _aside(agent))
         raise AgentError(f"{agent.name}: no decision after {self.turns} turns", hint="its instructions do not lead to a decision")
 
     def _asking(self, talk: Conversation, offers: tuple[Offer, ...], decide: Offer, avoid: frozenset[str]) -> Asking:
@@ -149,7 +149,7 @@ def prompt_of(agent: Agent) -> str:
 
 def offered(agent: Agent) -> tuple[Offer, ...]:
     """The tools that a model is told of: those that the agent may call, whatever it reads."""
-    may = [each for each in agent.tools if each.effect != "act" and each.permission in agent.permissions]
+    may = [each for each in agent.tools if each.effect != "act" and each.permission in agent.permissions and not each.aside]
     return tuple(Offer(name=each.name, description=each.description, schema=_schema(each.arguments)) for each in may)
 
 
@@ -159,26 +159,36 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema()
 
 
-class _Overheard:
-    """Calls that are made for a model, kept so that it can be told of them."""
+def _aside(agent: Agent) -> frozenset[str]:
+    """The tools of which no model is told: they say how things are called."""
+    return frozenset(each.name for each in agent.tools if each.aside)
 
-    def __init__(self, calls: Calls) -> None:
+
+class _Overheard:
+    """Calls that are made for a model, kept so that it can be told of them, but for what is said `aside`."""
+
+    def __init__(self, calls: Calls, aside: frozenset[str]) -> None:
         self._calls = calls
+        self._aside = aside
         self.answers: list[dict[str, Any]] = []
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         answer = self._calls.call(name, arguments)
-        self.answers.append({"tool": name, "arguments": dict(arguments), "answer": answer})
+        if name not in self._aside:
+            self.answers.append({"tool": name, "arguments": dict(arguments), "answer": answer})
         return answer
 
     def ask(self, model: str, asked: Mapping[str, Any], answered: Asking) -> Any:
         return self._calls.ask(model, asked, answered)
 
 
-def _call(calls: Calls, talk: Conversation, call: Mapping[str, Any], cut: str) -> None:
+def _call(calls: Calls, talk: Conversation, call: Mapping[str, Any], cut: str, aside: frozenset[str]) -> None:
     """Do what a model asks for, or tell it why not. What ends a run (a circle, no budget) is nothing to tell it."""
     if not isinstance(call["arguments"], Mapping):
         talk.reply(call, {"error": f"the arguments are not a JSON object{cut}"}, failed=True)
+        return
+    if call["name"] in aside:
+        talk.reply(call, {"error": f"there is no tool {call['name']!r}"}, failed=True)
         return
     try:
         talk.reply(call, calls.call(call["name"], call["arguments"]))

@@ -79,7 +79,7 @@ class CollectionsDecision(BaseModel):
     terms: dict[str, Any]
     path: list[dict[str, Any]] = Field(description="the way through the tree, with each condition and the value seen")
     firm_id: str
-    firm: str
+    firm: str = Field(description="what people call it", json_schema_extra=figure(6, "firm", "name"))
     open_cases: int
     account_id: str | None = Field(description="the account in Salesforce that a task is about")
     proposal: Proposed | None

@@ -15,9 +15,10 @@ from pilothouse.agents.figures import figure
 from pilothouse.agents.policy import Facts, Policy, confidence
 from pilothouse.agents.proposed import Proposed
 from pilothouse.agents.tools import Calls
-from pilothouse.agents.toolset.firms import GROUP, OPEN_CASES, OWNERS
+from pilothouse.agents.toolset.firms import FIRM_NAME, GROUP, OPEN_CASES, OWNERS
 from pilothouse.agents.toolset.orders import FEATURES, FEATURES_OF_ORDER, ORDER, RISK, RISK_OF_ORDER
 from pilothouse.agents.trials.property import Trials, figures_from, never_milder, proposes_only
+from pilothouse.kernel.errors import ToolFailed
 
 if TYPE_CHECKING:
     from models.trees import Decision
@@ -50,6 +51,7 @@ class CreditDecision(BaseModel):
     terms: dict[str, Any]
     path: list[dict[str, Any]] = Field(description="the way through the tree, with each condition and the value seen")
     firm_id: str
+    firm: str | None = Field(description="what people call it, where that is known", json_schema_extra=figure(4, "firm", "name"))
     open_cases: int
     owners: list[str]
     proposal: Proposed | None
@@ -83,7 +85,17 @@ def _gather(request: Request, calls: Calls) -> Facts:
         "risk": risk,
         "cases": cases,
         "owners": owners,
+        "firm": _name(order["firm_id"], calls),
     }
+
+
+def _name(firm_id: str, calls: Calls) -> str | None:
+    """What people call a firm. Nothing is decided by it, so no decision fails for want of it."""
+    try:
+        called: str | None = calls.call("firm_name", {"firm_id": firm_id})["name"]
+    except ToolFailed:
+        return None
+    return called
 
 
 def _tell(decision: Decision, facts: Facts, request: Request) -> Mapping[str, Any]:
@@ -115,6 +127,7 @@ def _facts_of(action: str, reason: str, facts: Facts, request: Request) -> dict[
         "at_risk_eur": None if amount is None or chance is None else (amount * Decimal(repr(chance))).quantize(_CENT, ROUND_HALF_UP),
         "probability": chance,
         "firm_id": order["firm_id"],
+        "firm": facts["firm"],
         "open_cases": len(facts["cases"]),
         "owners": [owner["owner_firm_id"] for owner in facts["owners"]],
         "proposal": _proposal(action, reason, order, amount, request),
@@ -172,11 +185,11 @@ CREDIT_DESK: Final = Agent(
     description="Decides on each new sales order: release, ask for prepayment, or hold.",
     instructions=INSTRUCTIONS,
     subject="s4/sales_order",
-    tools=(ORDER, FEATURES_OF_ORDER, RISK_OF_ORDER, GROUP, OPEN_CASES, OWNERS),
+    tools=(ORDER, FEATURES_OF_ORDER, RISK_OF_ORDER, GROUP, OPEN_CASES, OWNERS, FIRM_NAME),
     permissions=frozenset({"orders", "risk", "firms", "cases"}),
     output=CreditDecision,
     brain=Policy("credit_release", _gather, _tell),
-    tables=("marts/fct_order", "marts/fct_case", "marts/fct_ownership", FEATURES, "graph/firm_measures", RISK),
+    tables=("marts/fct_order", "marts/fct_case", "marts/fct_ownership", "marts/dim_firm", FEATURES, "graph/firm_measures", RISK),
     wakes_on=("order.created",),
     awaits={"marts/fct_order": "order_id", FEATURES: "order_id"},
     backlog=Backlog(table="marts/fct_order", key="order_id", where={"is_complete": False, "is_rejected": False}, newest="ordered_on"),

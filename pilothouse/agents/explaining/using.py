@@ -4,9 +4,9 @@ something else.
 Nobody has to declare it. The decision is made again with other values in some cells, values that other rows of the same table have,
 and what it then says is compared. Cells are tried together, and halved where that changes something, so that finding twenty among
 two hundred takes some two hundred tries of half a millisecond. What else might have been decided, and how sure it was, is commentary
-(`ASIDE`): it would need every input of a tree, whichever way was taken.
+(`ASIDE`): it would need every input of a tree, whichever way was taken. So are names by which people know what it is about.
 
-A language model has read whatever it was told: all of it counts as used.
+A language model has read whatever it was told: all of it counts as used, and what it was not told (`Tool.aside`) does not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pilothouse.agents.capsules.capsule import canonical
 from pilothouse.agents.cassette import Heard, error_of
 from pilothouse.agents.explaining.looks import Cell, Look, Served, Watching
 from pilothouse.agents.explaining.opened import Opened
+from pilothouse.agents.figures import figures
 from pilothouse.agents.policy import briefly
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.tools import Asking, Tool
@@ -52,6 +53,7 @@ class Remade:
         self._calls: dict[bytes, tuple[Heard, frozenset[int]]] = {}
         self._answers: dict[tuple[bytes, tuple[tuple[Cell, Any], ...]], Any] = {}
         self.by_model = any(heard.source != "tool" for heard in opened.heard)
+        self._aside = ASIDE | {each.name for each in figures(agent.definition()) if each.unit == "name"}
         for heard in opened.heard:
             if heard.source == "tool":
                 self._calls[_named(heard.name, heard.asked)] = heard, self._looked(heard, watching)
@@ -78,7 +80,11 @@ class Remade:
             output = self.agent.output.model_validate(said).model_dump(mode="json")
         except (PilothouseError, ValueError, ArithmeticError, LookupError, TypeError):
             return None  # whatever a brain makes of values that never were
-        return {name: value for name, value in output.items() if name not in ASIDE}
+        return {name: value for name, value in output.items() if name not in self._aside}
+
+    def told(self, place: int) -> bool:
+        """Whether a look was taken by any call of which a language model is told."""
+        return any(not self._tools[heard.name].aside for heard in self.calls_of[place])
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """A tool's answer over what is served; that of then, where it looked at nothing that is otherwise."""
@@ -118,7 +124,7 @@ def used(remade: Remade, others: Others) -> list[Used]:
     ]
     rows = list(dict.fromkeys(Cell(cell.look, cell.row) for cell in columns))
     if remade.by_model:
-        return [Used(cell, _value(remade.looks, cell), ()) for cell in (*columns, *rows)]
+        return [Used(cell, _value(remade.looks, cell), ()) for cell in (*columns, *rows) if remade.told(cell.look)]
     before = remade.say({})
     if before is None:
         raise AgentError("the decision cannot be made again over what it looked at", hint="explain it in the commit that made it")

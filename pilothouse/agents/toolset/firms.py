@@ -41,7 +41,15 @@ def _firm(snapshot: Snapshot, asked: OfFirm) -> dict[str, Any]:
     return found
 
 
+def _called(snapshot: Snapshot, asked: OfFirm) -> dict[str, Any]:
+    found = _firm(snapshot, asked)
+    return {name: found[name] for name in ("name", "_synthetic")}
+
+
 FIRM: Final = Tool(name="firm", description="What is known of a firm.", arguments=OfFirm, run=_firm, permission="firms")
+FIRM_NAME: Final = Tool(
+    name="firm_name", description="What people call a firm.", arguments=OfFirm, run=_called, permission="firms", aside=True
+)
 GROUP: Final = Tool(
     name="group",
     description="What the whole ownership group of a firm owes, how much of it is overdue, and how many firms it has.",

@@ -3,7 +3,7 @@
 Delta keeps how tables were since the lake began, and not before. Of an earlier day tables say what they knew then by the days that
 their rows carry, so of each table it is declared here what an honest look at the past is. A fact counts if it is dated before the
 day. What a row said before it was changed is not known: then only what never changes of it is told. A table of which nothing is
-declared cannot be looked at. The one thing that is of today is who is who: which records are one firm.
+declared cannot be looked at. What is of today is who is who: which records are one firm, and what people call it.
 
 Features need no such care: each row of `feat_order_risk` holds what was known when its order was placed, and nothing later.
 """
@@ -165,6 +165,11 @@ def _order(row: Row, day: date) -> Row | None:
     return {**dict.fromkeys(row), **{name: row[name] for name in _OF_ORDER}, **placed}
 
 
+def _firm(row: Row, day: date) -> Row | None:  # noqa: ARG001 - as every table is asked
+    """What it is called, and nothing else of it: nobody decides by a name."""
+    return {**dict.fromkeys(row), **{name: row[name] for name in ("firm_id", "name", "_synthetic")}}
+
+
 def _features(row: Row, day: date) -> Row | None:
     return row if row["ordered_on"] <= day else None
 
@@ -186,6 +191,7 @@ def _owner(row: Row, day: date) -> Row | None:
 _KNOWN: Final[Mapping[str, tuple[str, Callable[[Row, date], Row | None]]]] = {
     "marts/fct_order": ("order_id", _order),
     "features/feat_order_risk": ("order_id", _features),
+    "marts/dim_firm": ("firm_id", _firm),
     "marts/fct_case": ("firm_id", _case),
     OWNERSHIP: ("owned_firm_id", _owner),
 }

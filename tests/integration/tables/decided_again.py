@@ -25,7 +25,7 @@ from pilothouse.tables.project import Project, relation
 from pilothouse.tables.why.row import Row
 from tests.integration.tables.remade import Raw, Remade, compared
 
-COMMENTARY = {"otherwise", "confidence"}  # of what might have been: no part of what was decided
+COMMENTARY = {"otherwise", "confidence", "firm"}  # of what might have been, and a name: no part of what was decided
 MODEL = "model/late_payment_risk"
 
 

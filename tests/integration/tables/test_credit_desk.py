@@ -199,13 +199,17 @@ def test_a_language_model_decides_in_the_desks_own_shape(runs: list[Run], snapsh
         judged = {"reasons": ["nobody knows it"], "confidence": 0.6, "other_action": "release", "what_would_change_it": "a rating"}
         server.says(calls("late_payment_risk", order_id=released.request.subject[-7:]), calls("decide", action="hold", **judged))
         made = run(spoken, released.request, snapshot)
-        offered = {each["function"]["name"] for each in server.asked()[0]["tools"]}
+        asked = server.asked()
+        offered = {each["function"]["name"] for each in asked[0]["tools"]}
         gateway.close()
     then, now = decided(released), decided(made)
     assert (now.action, now.reasons, now.otherwise and now.otherwise["action"]) == ("hold", ["nobody knows it"], "release")
     figures = ("amount_eur", "at_risk_eur", "probability", "firm_id", "open_cases", "owners")
     assert [getattr(now, name) for name in figures] == [getattr(then, name) for name in figures]
-    assert offered == {tool.name for tool in CREDIT_DESK.tools} | {"decide"}
+    assert offered == {tool.name for tool in CREDIT_DESK.tools if not tool.aside} | {"decide"}
+    assert now.firm == then.firm
+    assert now.firm
+    assert now.firm not in str(asked)  # a name is shown to people, and no model judges by it
     assert made.synthetic
     assert {each for each in released.versions.read if each.kind != "policy"} < set(made.versions.read)
     (capsule,) = ledger.append([made.draft()])

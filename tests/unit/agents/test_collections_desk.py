@@ -103,5 +103,7 @@ def test_a_page_knows_its_figures_from_its_definition_alone() -> None:
         ("at stake", "14,540.00 EUR"),
         ("expected of it", "45.3%"),
         ("oldest overdue for", "30 days"),
+        ("firm", "Bertolini Macchine S.r.l."),
     ]
     assert (first(known, "EUR", output), weight(known, output)) == ("26,600.00 EUR", Decimal("14540.00"))
+    assert first(known, "name", output) == "Bertolini Macchine S.r.l."

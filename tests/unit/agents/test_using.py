@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.capsules import Ledger, Signer
@@ -18,6 +18,7 @@ from pilothouse.agents.cassette import Heard
 from pilothouse.agents.explaining.looks import Watching
 from pilothouse.agents.explaining.opened import Opened
 from pilothouse.agents.explaining.using import ASKED_NEXT, Remade, Used, used
+from pilothouse.agents.figures import figure
 from pilothouse.agents.running import run
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.agents.tools import Calls, Tool
@@ -152,6 +153,36 @@ def test_a_language_model_used_whatever_it_was_told(lake: Lake, decided: Callabl
     opened.__dict__["heard"] = [*opened.heard, Heard(source="model", name="small", asked=["..."], answer="hold")]
     remade, cells = found(lake, opened)
     assert {each.cell.column for each in cells if remade.looks[each.cell.look].table == "orders"} == {*ORDERS[0], ""} - {"order_id"}
+
+
+class Named(Said):
+    called: str = Field(json_schema_extra=figure(1, "called", "name"))
+
+
+@dataclass(frozen=True)
+class Naming(Rule):
+    """Says what the order is called, too."""
+
+    def decide(self, agent: Agent, request: Request, calls: Calls) -> Mapping[str, Any]:
+        return {**super().decide(agent, request, calls), "called": calls.call("name", {"id": request.subject})["note"]}
+
+
+NAME = Tool(name="name", description="", arguments=Of, permission="p", run=lambda s, asked: s.row("names", {"order": asked.id}), aside=True)
+NAMING = replace(DESK, tools=(*TOOLS, NAME), output=Named, brain=Naming(), tables=(*DESK.tables, "names"))
+
+
+def test_a_name_is_shown_and_is_no_reason(lake: Lake, database: Database, tmp_path: Path) -> None:
+    lake.table("names").replace(pl.DataFrame({"order": ["1", "2"], "note": ["Acme", "Vandelay"]}).to_arrow().to_reader())
+    ledger, snapshot = Ledger(database, Signer.open(tmp_path / "key.pem")), Snapshot.take(lake, NAMING.tables)
+    opened = Opened(ledger, ledger.append([run(NAMING, Request(subject="1", at=NOON, event={}), snapshot).draft()])[0])
+    snapshot.close()
+    assert opened.output["called"] == "Acme"
+    moves = told(*found(lake, opened, NAMING))
+    assert ("orders", 0, "net") in moves
+    assert not [cell for cell in moves if cell[:1] == ("names",) and cell[2]]
+    opened.__dict__["heard"] = [*opened.heard, Heard(source="model", name="small", asked=["..."], answer="hold")]
+    remade, cells = found(lake, opened, NAMING)
+    assert {remade.looks[each.cell.look].table for each in cells} == {"orders", "cases"}  # of names no model is told
 
 
 def test_a_tool_that_answers_otherwise_than_then_explains_nothing(lake: Lake, decided: Callable[[str], Opened]) -> None:

@@ -56,6 +56,7 @@ def publish(lake: Lake, *, late: int = 4) -> None:
         ],
         "marts/fct_case": [case],
         "marts/fct_ownership": [owner],
+        "marts/dim_firm": [{"firm_id": "s4:7", "name": "Bertolini [bold]\nMacchine", "_synthetic": True}],
     }
     for name, rows in tables.items():
         lake.table(name).replace(pl.DataFrame(rows, infer_schema_length=None).to_arrow().to_reader())
@@ -126,6 +127,7 @@ def test_decisions_are_listed_and_chosen(desk: Desk) -> None:
     shown = desk.says("decisions").stdout
     assert desk.held[:12] in shown
     assert "1,200.50" in shown
+    assert "Bertolini [bold] Macchine" in shown  # as it was typed elsewhere, on one line
 
 
 def test_one_is_shown_whole(desk: Desk) -> None:
@@ -134,6 +136,7 @@ def test_one_is_shown_whole(desk: Desk) -> None:
     for words in (
         "hold s4/sales_order/A1",
         "1,200.50 EUR",
+        "firm Bertolini [bold] Macchine",
         "1. Three or more invoices are open",
         "invoices_late_and_open at least 3 seen: 4",
         "invoices_late_and_open were 2 and not 4",
@@ -146,7 +149,15 @@ def test_one_is_shown_whole(desk: Desk) -> None:
         assert words in shown, words
     told = desk.told("show", desk.held)
     assert told["output"]["action"] == "hold"
-    assert [call["name"] for call in told["calls"]] == ["order", "features", "late_payment_risk", "group", "open_cases", "owners"]
+    assert [call["name"] for call in told["calls"]] == [
+        "order",
+        "features",
+        "late_payment_risk",
+        "group",
+        "open_cases",
+        "owners",
+        "firm_name",
+    ]
     assert (told["became"][0]["kind"], told["proposal_status"]) == ("approval", "rejected")
     about = told["became"][0]["id"]
     assert desk.told("show", about)["id"] == desk.held  # what an entry is about is shown, too
