@@ -360,10 +360,11 @@ class Platform:
     @cached_property
     def executor(self) -> Executor:
         """The one place that writes what people approved."""
+        from pilothouse.approvals.compensating import compensating
         from pilothouse.approvals.executor import Executor
         from pilothouse.approvals.proof import Proof
 
-        return Executor(self.database, self.proposals, Proof(self.ledger, self._policy), self.target)
+        return Executor(self.database, self.proposals, Proof(self.ledger, self._policy), self.target, compensating(self.lake))
 
     def target(self, name: str) -> AbstractContextManager[Target]:
         """Where approved actions are written: a source, or what is our own."""

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from connectors.target import Plan, Receipt, Target, decode_plan, decode_receipt, encode
 from pilothouse.agents.capsules import Draft
+from pilothouse.approvals.compensating import Compensate, Failed
 from pilothouse.approvals.principals import Principal
 from pilothouse.approvals.proof import Proof
 from pilothouse.approvals.proposals import Proposal, Proposals, Status, draft_of
@@ -45,11 +46,13 @@ class Executor:
         proposals: Proposals,
         proof: Proof,
         target: Callable[[str], AbstractContextManager[Target]],
+        compensate: Compensate = lambda _: None,
     ) -> None:
         self._database = database
         self._proposals = proposals
         self._proof = proof
         self._target = target
+        self._compensate = compensate
 
     def execute(self, named: str) -> Proposal:
         """Write what was approved, or find it written. What may pass, or is mended at the target (a lock, a password, an authorisation),
@@ -86,7 +89,8 @@ class Executor:
                 yield Tried(done, done.said)
 
     def undo(self, named: str, principal: Principal, why: str) -> Proposal:
-        """Put back what was before. Conflict where the record has changed since; then nothing is written, and it stays executed."""
+        """Put back what was before. Conflict where the record has changed since; then nothing is written, it stays executed, and the
+        error names what is proposed instead, where anything is."""
         with self._alone(named):
             proposal = self._proposals.get(named)
             if proposal.status == "undone":
@@ -95,9 +99,32 @@ class Executor:
             assert proposal.receipt is not None
             written = decode_receipt(proposal.receipt)
             self._proof.executed(proposal, written)
-            with self._target(proposal.target) as target:
-                receipt = target.undo(written)
+            try:
+                with self._target(proposal.target) as target:
+                    receipt = target.undo(written)
+            except TargetError as error:
+                if not error.transient and not isinstance(error, TargetForbids):  # that is mended elsewhere, and tried again
+                    self._refused(proposal, written, principal, why, error)
+                raise
             return self._proposals.move(proposal, "undone", f"undone by {principal.name}: {why}", _entry(proposal, "undo", receipt))
+
+    def _refused(self, proposal: Proposal, written: Receipt, principal: Principal, why: str, error: TargetError) -> None:
+        """Keep what stood in the way of an undo, and offer what makes up for it; but nothing for what was itself such an offer."""
+        differences = [dict(each) for each in error.differences] if isinstance(error, Conflict) else []
+        told: dict[str, Any] = {"by": principal.name, "why": why, "error": error.message, "differences": differences}
+        offered = None
+        if proposal.compensates is None:
+            decision = self._proof.decision(proposal)
+            failed = Failed(proposal=proposal, decision=decision, written=written, principal=principal, why=why, error=error, at=_now())
+            try:
+                offered = self._compensate(failed)
+            except PilothouseError as trouble:  # the refusal is to be told, whatever is wrong with tables
+                told["not_offered"] = trouble.message
+        if offered is not None:
+            told["read"] = offered.read.as_json()
+        instead = self._proposals.refuse_undo(proposal, told, None if offered is None else offered.write)
+        if instead is not None:
+            error.hint = f"{error.hint}; {instead.id} is proposed instead: `pilothouse proposals {instead.id}`"
 
     def _planned(self, proposal: Proposal, target: Target) -> Plan:
         """The plan that was kept, or a new one that is kept before anything is written."""

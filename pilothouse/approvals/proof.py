@@ -16,7 +16,7 @@ import msgspec
 from connectors.target import Action, Receipt
 from pilothouse.agents.capsules import Capsule, Ledger
 from pilothouse.agents.capsules.signing import signed_by
-from pilothouse.agents.proposed import proposed_in
+from pilothouse.agents.proposed import Proposed, proposed_in
 from pilothouse.approvals.policy import Asked, Policy
 from pilothouse.approvals.principals import Principal
 from pilothouse.approvals.proposals import UNKNOWN, Proposal
@@ -34,8 +34,8 @@ class Proof:
 
     def approved(self, proposal: Proposal) -> None:
         """AccessDenied unless enough people, of the roles that its agent named, have approved what this proposal would write now."""
-        decision = self._decision(proposal)
-        amount = _amount(proposal, decision)
+        decision = self.decision(proposal)
+        amount = _amount(proposal, [*proposed_in(decision.body.get("output") or {}), *self._offered(proposal)])
         said = [each for each in self._about(proposal) if each.kind in {"approval", "execution", "undo"}]
         ended = [each for each in said if each.kind != "approval" or each.body["verb"] == "reject"]
         if ended:
@@ -61,11 +61,19 @@ class Proof:
         if action != proposal.action:
             raise _denied(proposal, "its plan is of another write")
 
-    def _decision(self, proposal: Proposal) -> Capsule:
+    def decision(self, proposal: Proposal) -> Capsule:
+        """The decision behind a proposal; AccessDenied where the ledger knows none."""
         found = next((each for each in self._ledger.these([proposal.decision]) if self._ours(each) and each.kind == "decision"), None)
         if found is None or found.manifest["agent"] != proposal.proposed_by:
             raise _denied(proposal, "the ledger knows no decision that proposed it")
         return found
+
+    def _offered(self, proposal: Proposal) -> Iterator[Proposed]:
+        """What was offered under its name where an undo was refused."""
+        for each in self._ledger.entries(kind="undo", about=proposal.decision):
+            offer = each.body.get("offered")
+            if offer is not None and offer["proposal"] == proposal.id and self._ours(each):
+                yield Proposed.model_validate(offer)
 
     def _about(self, proposal: Proposal) -> list[Capsule]:
         """The signed entries about a proposal, the oldest first."""
@@ -78,12 +86,12 @@ class Proof:
         return signed_by(self._ledger.public_key, bytes.fromhex(entry.digest), entry.signature)
 
 
-def _amount(proposal: Proposal, decision: Capsule) -> Decimal:
-    """What the decision said that this write is about; the largest where it proposed several for one record."""
+def _amount(proposal: Proposal, proposed: Sequence[Proposed]) -> Decimal:
+    """What the ledger says that this write is about; the largest where several were proposed for one record."""
     wanted = (proposal.target, proposal.action.record, dict(proposal.action.identity))
     amounts = [
         UNKNOWN if each.amount is None else each.amount
-        for each in proposed_in(decision.body.get("output") or {})
+        for each in proposed
         if (each.target, each.record, each.identity) == wanted and each.values.keys() == proposal.action.values.keys()
     ]
     if not amounts:

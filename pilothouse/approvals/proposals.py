@@ -4,6 +4,8 @@
       ├──reject──▶ rejected       └──▶ conflict, refused
       └──time────▶ expired
 
+Where an undo is refused, a proposal may be offered that makes up for the write which stays (`compensating.py`).
+
 Every step is a row change and an entry of the ledger in one transaction, so that nothing is approved that the ledger does not tell
 of. An edit makes a new revision, which nobody has approved yet; who edits becomes an author and cannot approve it.
 """
@@ -23,6 +25,7 @@ import sqlalchemy as sa
 from connectors.target import Action, Value, decode_plan
 from pilothouse.agents.capsules import Capsule, Draft, Ledger
 from pilothouse.agents.capsules.capsule import Digest
+from pilothouse.agents.proposed import Proposed
 from pilothouse.approvals.policy import Asked, Policy
 from pilothouse.approvals.principals import Principal
 from pilothouse.kernel.database import Database
@@ -58,6 +61,7 @@ class Proposal:
     plan: bytes | None = None
     receipt: bytes | None = None
     seen: Mapping[str, Value] = field(default_factory=dict)  # the fields as they were when it was decided, where the agent told
+    compensates: str | None = None  # the proposal that could not be taken back, and that it makes up for
 
     @property
     def change(self) -> dict[str, list[Value]]:
@@ -99,6 +103,7 @@ class Proposals:
         amount: Decimal,
         roles: tuple[str, ...],
         seen: Mapping[str, Value] | None = None,
+        compensates: str | None = None,
     ) -> Proposal:
         """A new proposal, in the transaction that remembers the decision. The same decision proposing the same again is one."""
         identity = hashlib.sha256(f"{decision.digest} {target} {action.key}".encode()).hexdigest()[:_ID_DIGITS]
@@ -117,16 +122,19 @@ class Proposals:
             created_at=now,
             changed_at=now,
             seen=dict(seen or {}),
+            compensates=compensates,
         )
         connection.execute(sa.dialects.postgresql.insert(proposals).on_conflict_do_nothing(), _row(made))
         return made
 
     def get(self, named: str) -> Proposal:
-        """A proposal by its id, by that of its decision, or by the beginning of either."""
+        """A proposal by its id, by that of the decision that proposed it, or by the beginning of either."""
         found: Sequence[Any] = []
+        own = proposals.c.compensates.is_(None)  # a decision proposed nothing of what makes up for it
         with self._database.reading() as connection:
-            for name in (proposals.c.id, sa.func.encode(proposals.c.decision, "hex")):
-                found = found or connection.execute(sa.select(proposals).where(name.startswith(named, autoescape=True)).limit(9)).all()
+            for name, among in ((proposals.c.id, sa.true()), (sa.func.encode(proposals.c.decision, "hex"), own)):
+                query = sa.select(proposals).where(name.startswith(named, autoescape=True), among)
+                found = found or connection.execute(query.limit(9)).all()
         if not named or len(found) != 1:
             told = f"several proposals are meant by '{named}'" if named and found else f"there is no proposal '{named}'"
             hint = f"name one of {', '.join(row.id for row in found)}" if named and found else "`pilothouse proposals` lists them"
@@ -145,7 +153,8 @@ class Proposals:
 
     def of(self, decisions: Sequence[Digest]) -> list[Proposal]:
         """What these decisions proposed."""
-        query = sa.select(proposals).where(proposals.c.decision.in_([bytes.fromhex(each) for each in decisions]))
+        made = proposals.c.decision.in_([bytes.fromhex(each) for each in decisions])
+        query = sa.select(proposals).where(made, proposals.c.compensates.is_(None))
         with self._database.reading() as connection:
             return [_proposal(row) for row in connection.execute(query)]
 
@@ -229,11 +238,46 @@ class Proposals:
             self._remember(connection, found, Remark(revision=found.revision, by=principal.name, verb="undo", why=why, at=_now()), said)
             return found
 
+    def compensations(self, proposal: Proposal) -> list[Proposal]:
+        """What was offered to make up for it, the newest first."""
+        query = sa.select(proposals).where(proposals.c.compensates == proposal.id).order_by(proposals.c.created_at.desc())
+        with self._database.reading() as connection:
+            return [_proposal(row) for row in connection.execute(query)]
+
+    def refuse_undo(self, proposal: Proposal, told: Mapping[str, Any], offer: Proposed | None) -> Proposal | None:
+        """Remember that an undo was refused, as it was `told`, with the write that is offered instead; that which makes up for it, if any
+        does. One that waits for an answer or is done already stays the only one."""
+        known = self.compensations(proposal)
+        standing = next((each for each in known if each.status in ("open", "approved", "executed") and not _is_late(each)), None)
+        decision = self._ledger.get(proposal.decision)
+        with self._database.begin() as connection:
+            if standing is None and offer is not None:
+                key = f"{proposal.action.key}-instead-{len(known) + 1}"
+                standing = self.propose_within(
+                    connection,
+                    decision,
+                    target=offer.target,
+                    action=Action(key=key, record=offer.record, identity=offer.identity, values=offer.values),
+                    reason=offer.reason,
+                    amount=UNKNOWN if offer.amount is None else offer.amount,
+                    roles=proposal.roles,
+                    compensates=proposal.id,
+                )
+                told = {**told, "offered": {"proposal": standing.id, **offer.model_dump(mode="json")}}
+            instead = {} if standing is None else {"instead": standing.id}
+            self._ledger.append_within(connection, [draft_of(proposal, "undo", {"proposal": proposal.id, **told, **instead}, _now())])
+            said = f"not taken back: {told['error']}" + (f"; {standing.id} is proposed instead" if standing else "")
+            connection.execute(sa.update(proposals).where(proposals.c.id == proposal.id).values(said=said))
+        return standing
+
     def move(self, proposal: Proposal, status: Status, said: str, draft: Draft | None = None, **kept: bytes | None) -> Proposal:
         """Where the executor has brought it, with what it keeps (`plan`, `receipt`), and the entry that tells of it."""
         with self._database.begin() as connection:
             if draft is not None:
                 self._ledger.append_within(connection, [draft])
+            if status == "undone":  # nothing is left to be made up for
+                moot = sa.and_(proposals.c.compensates == proposal.id, proposals.c.status == "open")
+                connection.execute(sa.update(proposals).where(moot).values(status="expired", said=f"{proposal.id} was taken back"))
             return self._moved(connection, proposal, status, said, **kept)
 
     def note(self, proposal: Proposal, said: str) -> None:
@@ -250,7 +294,7 @@ class Proposals:
                 "nothing was written that could be taken back" if status == "executed" else "nothing more can be said to it"
             )
             raise AgentError(f"proposal {found.id} is {found.status}: {told}", hint=f"`pilothouse proposals {found.id}` shows it")
-        if status == "open" and found.expires_at <= _now():
+        if status == "open" and _is_late(found):
             raise AgentError(
                 f"proposal {found.id} expired at {found.expires_at:%Y-%m-%d %H:%M} UTC", hint="let the agent decide anew, at today's data"
             )
@@ -299,6 +343,10 @@ def expire(database: Database) -> int:
         return connection.execute(sa.update(proposals).where(late).values(status="expired", said="nobody approved it in time")).rowcount
 
 
+def _is_late(proposal: Proposal) -> bool:
+    return proposal.status == "open" and proposal.expires_at <= _now()
+
+
 def _yes(proposal: Proposal, said: Sequence[Remark]) -> list[str]:
     """Who has approved it as it stands now."""
     return [remark.by for remark in said if remark.verb == "approve" and remark.revision == proposal.revision]
@@ -312,7 +360,8 @@ def _asked(proposal: Proposal, said: Sequence[Remark]) -> Asked:
 def _row(proposal: Proposal) -> dict[str, Any]:
     return {
         **{
-            name: getattr(proposal, name) for name in ("id", "proposed_by", "target", "reason", "amount", "synthetic", "revision", "status")
+            name: getattr(proposal, name)
+            for name in ("id", "proposed_by", "target", "reason", "amount", "synthetic", "revision", "status", "compensates")
         },
         "decision": bytes.fromhex(proposal.decision),
         "action": msgspec.to_builtins(proposal.action),
@@ -333,6 +382,7 @@ def _proposal(row: Any) -> Proposal:
         "revision",
         "status",
         "said",
+        "compensates",
         "expires_at",
         "created_at",
         "changed_at",

@@ -147,7 +147,8 @@ def undo(
     why: Annotated[str, typer.Option("--why", help="The reason; it is kept in the ledger.")],
     json_output: Json = False,  # noqa: FBT002 - typer
 ) -> None:
-    """Take an executed write back: what was there before is there again, unless somebody has changed it since.
+    """Take an executed write back: what was there before is there again. Where somebody has changed it since, nothing is written; what is
+    proposed instead is named.
 
     Example: pilothouse undo 3f9a21c07b5e --why "the customer paid"
     """
@@ -260,6 +261,7 @@ def _show(platform: Platform, proposal: Proposal, *, json_output: bool) -> None:
         *((name, line) for name, value in proposal.action.values.items() if "\n" in str(value) for line in str(value).splitlines()),
         ("amount", f"{_money(proposal)} EUR{', of the enterprise in a box' if proposal.synthetic else ''}"),
         *(("because", reason) for reason in reasons),
+        *((("instead of", f"taking back {proposal.compensates}, which was refused"),) if proposal.compensates else ()),
         *_approvers(proposal, people, needed),
     ]
     for name, text in lines:
@@ -308,7 +310,20 @@ def _as_json(proposal: Proposal) -> dict[str, Any]:
 
     from assets.own_records import final
 
-    copied = ("id", "status", "said", "decision", "proposed_by", "target", "reason", "roles", "revision", "synthetic", "expires_at")
+    copied = (
+        "id",
+        "status",
+        "said",
+        "decision",
+        "proposed_by",
+        "target",
+        "reason",
+        "roles",
+        "revision",
+        "synthetic",
+        "compensates",
+        "expires_at",
+    )
     return {
         **{name: getattr(proposal, name) for name in copied},
         "amount": str(proposal.amount) if proposal.amount.is_finite() else None,

@@ -172,7 +172,7 @@ def _telling(platform: Platform, came: Sequence[Came], reason: str) -> First:
 
     decided = [each.capsule for each in came if each.capsule is not None] or list(platform.ledger.entries(kind="decision", most=20))
     known = figures_of(platform.ledger, decided)
-    waiting = {proposal.decision: proposal for proposal in platform.proposals.all("open")}
+    waiting = {each.decision: each for each in platform.proposals.all("open") if each.compensates is None}
 
     def weight(capsule: Capsule) -> tuple[bool, bool, Decimal]:
         proposal = waiting.get(capsule.digest)

@@ -242,6 +242,8 @@ def _sequel(entry: Capsule) -> Iterator[str]:
     elif entry.kind in {"execution", "undo"}:
         if "error" in body:
             yield f"failed: {body['error']}"
+            if "instead" in body:
+                yield f"{body['instead']} is proposed instead"
         elif "receipt" in body:
             yield "found written" if body["receipt"].get("found") else "written and read back"
     else:

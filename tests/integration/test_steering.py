@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -20,12 +21,13 @@ from orchestration.agents import execution_job, execution_sensor
 from pilothouse.agents.agent import Agent, Request
 from pilothouse.agents.deciding import Deciding
 from pilothouse.agents.tools import Calls
+from pilothouse.agents.toolset.receivables import ACCOUNTS
 from pilothouse.approvals.proposing import proposing
 from pilothouse.cli.app import app
 from pilothouse.kernel.events import Event
 from pilothouse.local.admin import keep_local_token, local_token, token_file
 from tests.integration.conftest import Project
-from tests.unit.agents.test_deciding import AGENT, Holding
+from tests.unit.agents.test_deciding import AGENT, Held, Holding
 from tests.unit.agents.test_running import publish
 
 PEOPLE = """
@@ -63,6 +65,12 @@ class Telling(Holding):
         return {**super().decide(agent, request, calls), "proposals": [self.also]}
 
 
+class OfFirm(Held):
+    """Says which firm it is about."""
+
+    firm_id: str = "s4:7"
+
+
 @pytest.fixture(scope="module")
 def unblocked(living_project: Project) -> Iterator[str]:
     rows = living_project.sandbox.store().rows("SELECT SalesOrder FROM sap_SalesOrder WHERE DeliveryBlockReason = '' ORDER BY 1")
@@ -78,12 +86,12 @@ def order(unblocked: Iterator[str]) -> str:
 def proposed(project: Project, order: str) -> Callable[..., str]:
     """The id of what an agent proposes, once it has heard of an order."""
 
-    def made(amount: str = "5000.00", also: dict[str, Any] | None = None) -> str:
+    def made(amount: str = "5000.00", also: dict[str, Any] | None = None, agent: Agent = AGENT) -> str:
         platform = project.platform
         publish(platform.lake, (order, amount, True))
         platform.events.append([Event("order.created", order)])
         parts: dict[str, Any] = {name: getattr(platform, name) for name in ("lake", "database", "ledger", "pins")}
-        agent = AGENT if also is None else replace(AGENT, brain=Telling(1_000, also))
+        agent = agent if also is None else replace(agent, brain=Telling(1_000, also))
         *_, came = Deciding(agent, **parts, follow=proposing(platform.proposals), patience=timedelta(days=1)).decide()
         assert came.capsule is not None
         return next(each.id for each in platform.proposals.all(decision=came.capsule.digest) if each.target == "s4")
@@ -180,6 +188,29 @@ def test_an_undo_that_would_overwrite_somebody_shows_three_states(project: Proje
     shown = CliRunner().invoke(app, ["undo", made, "--why", "x"])
     assert re.search(r"field +as we left it +as it would be +as it is now\s+DeliveryBlockReason +01 +Z9", shown.stdout), shown.stdout
     assert cli("proposals", made)["status"] == "executed"
+
+
+def test_what_cannot_be_taken_back_is_made_up_for_by_a_task_that_is_approved_and_written_like_any_write(
+    project: Project, owner: None, proposed: Proposed, order: str
+) -> None:
+    store = project.sandbox.store()
+    (account,) = next(store.rows('SELECT "Id" FROM salesforce_Account WHERE "IsDeleted" = 0 ORDER BY "Id"'))
+    known = {"firm_id": "s4:7", "source": "crm", "record_id": account, "name": "Acme", "known_since": "2020", "_synthetic": True}
+    project.platform.lake.table(ACCOUNTS).replace(pl.DataFrame([known]).to_arrow().to_reader())
+    made = proposed(agent=replace(AGENT, output=OfFirm))
+    cli("approve", made)
+    execute(project)
+    write_in_sap(project, order, "Z9")
+    found = re.search(r"; (\w+) is proposed instead: `pilothouse proposals \1`", told := refused("undo", made, "--why", "they paid"))
+    assert found, told
+    offered = cli("proposals", found[1])
+    assert (offered["compensates"], offered["target"], offered["status"]) == (made, "crm", "open")
+    assert f"taking back {made}, which was refused" in CliRunner().invoke(app, ["proposals", found[1]]).stdout
+    cli("approve", found[1])
+    assert execute(project)["executed"] == 1
+    tasks = store.rows('SELECT "Subject" FROM salesforce_Task WHERE "Pilothouse_Key__c" = ?', [f"{offered['action']['key']}"])
+    assert list(tasks) == [(f"Could not be taken back: sales_order {order}, Acme",)]
+    assert found[1] in CliRunner().invoke(app, ["show", offered["decision"]]).stdout
 
 
 def test_an_order_that_somebody_blocked_meanwhile_is_told_by_the_executors_check(
