@@ -347,9 +347,10 @@ class Platform:
     @cached_property
     def proposals(self) -> Proposals:
         """What agents would write, and what people said of it."""
+        from assets.own_records import checking
         from pilothouse.approvals.proposals import Proposals
 
-        return Proposals(self.database, self.ledger, self._policy, self.settings.approvals.expires)
+        return Proposals(self.database, self.ledger, self._policy, self.settings.approvals.expires, checking(self))
 
     @property
     def _policy(self) -> Policy:

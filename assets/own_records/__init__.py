@@ -6,6 +6,7 @@ A module for each kind of record; another kind is another such module, and an en
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from assets.own_records.drift import DRIFT, Drift
@@ -43,6 +44,15 @@ class OwnRecords:
         kind = self._known(record, identity, tuple(values))
         kind.change(identity, values[kind.field], token)
 
+    def check(self, record: str, identity: Values, values: Values) -> None:
+        """TargetError where that field cannot be set to this, whatever the record says now."""
+        kind = self._known(record, identity, tuple(values))
+        value = values[kind.field]
+        try:
+            kind.check(identity, value)
+        except TargetError as error:
+            raise TargetError(f"{record}: {kind.field} = {value!r} cannot be written: {error.message}", hint=error.hint) from error
+
     def find(self, record: str, key: str) -> NoReturn:
         """Nothing is created here."""
         self.create(record, key, {})
@@ -72,9 +82,19 @@ class OwnRecords:
         return kind(self._platform)
 
 
+def checking(platform: Platform) -> Callable[[str, Action], None]:
+    """What an edit of a proposal is held against: a write into what is our own. What a source takes only it can say."""
+
+    def check(target: str, action: Action) -> None:
+        if target == OWN:
+            OwnRecords(platform).check(action.record, action.identity, action.values)
+
+    return check
+
+
 def final(action: Action, target: str) -> str:
     """Why a proposed write could not be taken back, and what would be done instead; empty where it could."""
     return FINAL.get(action.record, "") if target == OWN else ""
 
 
-__all__ = ["DRIFT", "FINAL", "HELD", "KINDS", "OWN", "PAIR", "RULE", "OwnRecords", "final", "own_target"]
+__all__ = ["DRIFT", "FINAL", "HELD", "KINDS", "OWN", "PAIR", "RULE", "OwnRecords", "checking", "final", "own_target"]

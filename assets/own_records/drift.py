@@ -35,6 +35,13 @@ class Drift(OwnKind):
             return None
         return Seen(values={"status": newest.status if newest.seen == seen else "gone"}, token=newest.noted_at.isoformat())
 
+    def check(self, identity: Values, value: Value) -> None:  # noqa: ARG002 - as every kind is asked
+        """Accepted, or not."""
+        if value not in ("accepted", "refused"):
+            raise TargetError(
+                f"{OWN}: a changed schema can be accepted, and that be taken back, and nothing else", hint="say accepted or refused"
+            )
+
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Accept the differences, or take that back."""
         from assets.accepting import accept, take_back
@@ -43,8 +50,7 @@ class Drift(OwnKind):
         known = self.look(identity)
         if known is None or known.token != token:
             raise Stale
-        if value not in ("accepted", "refused"):
-            raise TargetError(f"{OWN}: a changed schema can be accepted, and that be taken back, and nothing else", hint="set status")
+        self.check(identity, value)
         with told_as_target():
             try:
                 (accept if value == "accepted" else take_back)(self.platform, source, stream, by=BY, seen=seen)

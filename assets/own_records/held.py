@@ -40,12 +40,16 @@ class Held(OwnKind):
         still = rows.filter(pl.col("status") == "open")["id"].to_list()
         return Seen(values={"status": "open" if still else "released"}, token=hashlib.sha256(" ".join(still).encode()).hexdigest())
 
+    def check(self, identity: Values, value: Value) -> None:  # noqa: ARG002 - as every kind is asked
+        """Released, and nothing else."""
+        if value != "released":
+            raise TargetError(f"{OWN}: held rows can be released, and nothing else", hint="say released, or reject the proposal")
+
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Let them pass."""
         from assets.releasing import release
 
-        if value != "released":
-            raise TargetError(f"{OWN}: held rows can be released, and nothing else", hint=self.final)
+        self.check(identity, value)
         seen = self.look(identity)
         if seen is None or seen.token != token:
             raise Stale

@@ -34,6 +34,10 @@ class OwnKind(ABC):
         """The field as it is, and the mark of that state; None where there is no such record."""
 
     @abstractmethod
+    def check(self, identity: Values, value: Value) -> None:
+        """TargetError where the field can never be set to this: told when somebody edits a proposal, and before a change."""
+
+    @abstractmethod
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Set the field, unless the record left the state of the token: `Stale`."""
 

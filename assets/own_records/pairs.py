@@ -45,12 +45,16 @@ class Pairs(OwnKind):
             return Seen(values={"verdict": ""}, token="")
         return Seen(values={"verdict": "" if newest.verdict == "withdrawn" else newest.verdict}, token=newest.said_at.isoformat())
 
+    def check(self, identity: Values, value: Value) -> None:  # noqa: ARG002 - as every kind is asked
+        """The same, different, or nothing."""
+        if value not in ("same", "different", "", None):
+            raise TargetError(f"{OWN}: {value!r} is nothing to say of two records", hint="say same or different, or nothing")
+
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Say something else of it."""
         from graph.resolution.corrections import Corrections
 
-        if value not in ("same", "different", "", None):
-            raise TargetError(f"{OWN}: {value!r} is nothing to say of two records", hint="say same or different, or nothing")
+        self.check(identity, value)
         known = datetime.fromisoformat(token) if token else None
         with told_as_target():
             try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from assets.own_records.kind import BY, OwnKind, told_as_target
+from assets.own_records.kind import BY, OWN, OwnKind, told_as_target
 from connectors.target import Seen, Stale
 from pilothouse.agents.toolset.stewardship.held import RULE_CHANGED, OfHeld
+from pilothouse.kernel.errors import TargetError
 from pilothouse.kernel.events import Event
 from pilothouse.kernel.lake.notes import Overtaken
-from quality.amendments import Amendments
+from quality.amendments import Amendments, amended
 from quality.quarantine import open_rejections
 from quality.rule import Rule, written
 
@@ -38,6 +39,14 @@ class Rules(OwnKind):
         # A change as it was written down, for that is what a write is held against when it is read back.
         arguments = newest.arguments if newest is not None and in_force is not rule else written(rule.kwargs)
         return Seen(values={"arguments": arguments}, token="" if newest is None else newest.said_at.isoformat())
+
+    def check(self, identity: Values, value: Value) -> None:
+        """What its expectation takes, of the same columns, as JSON."""
+        rule = self._declared(identity)
+        if rule is None:
+            raise TargetError(f"{OWN}: no such rule is declared any more", hint="reject the proposal")
+        with told_as_target():
+            amended(rule, str(value))
 
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Let it take something else. What its expectation does not take is refused."""

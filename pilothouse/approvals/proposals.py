@@ -13,7 +13,7 @@ of. An edit makes a new revision, which nobody has approved yet; who edits becom
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -36,6 +36,7 @@ from pilothouse.kernel.events import Event, EventLog
 Status = Literal["open", "approved", "rejected", "expired", "executed", "conflict", "refused", "undone"]
 APPROVED: Final = "proposal.approved"  # the event that wakes the executor
 UNKNOWN: Final = Decimal("Infinity")  # an amount that nobody knows is above every limit
+Check = Callable[[str, Action], None]  # of a target and a write: TargetError where it could not be written, as far as that is known here
 _ID_DIGITS: Final = 12
 
 
@@ -85,11 +86,14 @@ class Remark:
 class Proposals:
     """The proposals of one operational database."""
 
-    def __init__(self, database: Database, ledger: Ledger, policy: Policy, expires: timedelta) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, policy: Policy, expires: timedelta, check: Check = lambda _target, _action: None
+    ) -> None:
         self._database = database
         self._ledger = ledger
         self._policy = policy
         self._expires = expires
+        self._check = check
         self._events = EventLog(database)
 
     def propose_within(
@@ -205,7 +209,7 @@ class Proposals:
             return self._moved(connection, found, "rejected", f"rejected by {principal.name}: {why}")
 
     def edit(self, named: str, principal: Principal, values: Mapping[str, Value], why: str) -> Proposal:
-        """Change what would be written. What was approved before is approved no longer."""
+        """Change what would be written. What was approved before is approved no longer. TargetError where it could not be written."""
         with self._database.begin() as connection:
             found, said = self._locked(connection, named, "open")
             self._policy.admit_role(principal, found.roles)
@@ -215,6 +219,7 @@ class Proposals:
             if not change:
                 raise AgentError(f"proposal {found.id}: the edit changes nothing", hint="give at least one field another value")
             edited = replace(found, action=replace(found.action, values={**found.action.values, **values}), revision=found.revision + 1)
+            self._check(edited.target, edited.action)
             connection.execute(
                 sa.update(proposals)
                 .where(proposals.c.id == found.id)

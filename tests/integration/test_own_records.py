@@ -186,6 +186,48 @@ def test_what_is_not_ours_to_write_is_refused(platform: Platform, record: str, i
         target.execute(target.plan(Action(key="k", record=record, identity=identity, values=values)))
 
 
+UNTIL = NOON.isoformat()
+EDITS: list[tuple[str, dict[str, str], dict[str, str], str, str]] = [
+    (PAIR, {"left": LEFT, "right": RIGHT}, {"verdict": "maybe"}, "firm_pair: verdict = 'maybe'", "same or different"),
+    (HELD, {"source": "s4", "stream": "product", "rule": "x", "until": UNTIL}, {"status": "open"}, "status = 'open'", "released"),
+    (DRIFT, {"source": "s4", "stream": "product", "seen": "x"}, {"status": "gone"}, "status = 'gone'", "accepted or refused"),
+    (RULE, {"source": "s4", "stream": "product", "rule": "gone"}, {"arguments": "{}"}, "no such rule is declared", "reject"),
+    *(
+        (RULE, {"source": "s4", "stream": "product", "rule": "weight is not negative"}, {"arguments": arguments}, told, hint)
+        for arguments, told, hint in (
+            ('{"column": "GrossWeight", "min_value": "heavy"}', "argument 'min_value' is 'heavy'", "min_value (a number"),
+            ('{"column": "GrossWeight", "least": 0}', "has no argument 'least'", "min_value (a number"),
+            ('{"column": "GrossWeight", "min_value": 5, "max_value": 1}', "'min_value' is above 'max_value'", "min_value (a number"),
+            ('{"column": "NetWeight", "min_value": 0}', "it judges GrossWeight", "another rule"),
+            ('{"column": "GrossWeight", "min_value": }', "arguments are no JSON", '"min_value": 0'),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "identity", "edit", "told", "hint"), EDITS, ids=[f"{each[0]} {each[3]}" for each in EDITS])
+def test_an_edit_that_could_not_be_written_is_told_at_once_and_changes_nothing(
+    platform: Platform, record: str, identity: dict[str, str], edit: dict[str, str], told: str, hint: str
+) -> None:
+    values = dict.fromkeys(edit, "something that the steward would have proposed")
+    made = propose(platform, {"record": record, "identity": identity, "values": values})
+    ((field, value),) = edit.items()
+    with pytest.raises(TargetError) as error:
+        platform.proposals.edit(made.id, STEWARD, edit, "better")
+    assert f"{record}: {field} = {value!r} cannot be written: " in error.value.message
+    assert told in error.value.message
+    assert hint in error.value.hint
+    assert (platform.proposals.get(made.id), platform.proposals.remarks(made)) == (made, [])
+
+
+def test_an_edit_that_can_be_written_is_approved_by_somebody_else_and_written(platform: Platform) -> None:
+    made = propose(platform, {"record": RULE, "identity": WEIGHT, "values": {"arguments": takes(-5)}, "seen": {"arguments": takes(0)}})
+    assert platform.proposals.edit(made.id, STEWARD, {"arguments": takes(-2)}, "less will do").revision == 2
+    platform.proposals.approve(made.id, Principal("sam", "data_steward"))
+    platform.executor.execute(made.id)
+    assert weight_rule(platform)["min_value"] == -2
+
+
 def test_nothing_but_same_or_different_is_said(platform: Platform) -> None:
     action = Action(key="k", record=PAIR, identity={"left": LEFT, "right": RIGHT}, values={"verdict": "maybe"})
     with platform.target(OWN) as target, pytest.raises(TargetError, match="'maybe' is nothing to say"):
