@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.lake.current import current
 from pilothouse.kernel.lake.identity import row_ids
 from quality.gate import KEY, READABLE, Gate
 from quality.rule import Rule
@@ -70,11 +72,24 @@ def by_rule(platform: Platform, name: str) -> list[Pointed]:
     return [_breaking(platform, source, stream, rule) for source, stream, rule in found if platform.lake.raw(source, stream).exists()]
 
 
+def let_through(platform: Platform, source: str, stream: str, *, took: Rule, takes: Rule, since: datetime) -> pl.DataFrame:
+    """The rows that stand in a table because a rule took them since a moment, and that it takes no longer."""
+    table, key = platform.lake.raw(source, stream), platform.source(source).stream(stream).key
+    if not table.exists() or takes.kind.scope != "row":
+        return pl.DataFrame()
+    rows = current(table.scan().filter(pl.col("_seen_at") >= since)).collect()  # an older version is not the newest of a row seen since
+    return rows.filter(_breaks(takes, key, rows) & ~_breaks(took, key, rows))
+
+
 def _breaking(platform: Platform, source: str, stream: str, rule: Rule) -> Pointed:
     table, key = platform.lake.raw(source, stream), platform.source(source).stream(stream).key
     rows = table.scan().filter(pl.col("_change") != "delete").collect()
-    kept = Gate([replace(rule, on_failure="quarantine")], key, without=(KEY, READABLE.name)).split(rows).kept
-    return Pointed(table.name, _seen(rows.filter(~kept).lazy()))
+    return Pointed(table.name, _seen(rows.filter(_breaks(rule, key, rows)).lazy()))
+
+
+def _breaks(rule: Rule, key: Sequence[str], rows: pl.DataFrame) -> pl.Series:
+    """Which rows break a rule that judges each by itself."""
+    return ~Gate([replace(rule, on_failure="quarantine")], key, without=(KEY, READABLE.name)).split(rows).kept
 
 
 def _seen(rows: pl.LazyFrame) -> tuple[Key, ...]:

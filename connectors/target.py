@@ -73,6 +73,7 @@ class Receipt:
     after: Values
     token: str
     found: bool = False
+    left: str = ""  # what taking it back leaves as it was made meanwhile, in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +109,10 @@ class Records(Protocol):
 
     def remove(self, record: str, identity: Values) -> None:
         """Take a created record away."""
+        ...
+
+    def left(self, written: Receipt) -> str:
+        """What stays of a change that was taken back, in words; empty where nothing does."""
         ...
 
 
@@ -214,12 +219,12 @@ class Target:
             differences=tuple(map(asdict, found)),
         )
 
-    @staticmethod
-    def _receipt(undone: Receipt, now: Seen, *, found: bool) -> Receipt:
+    def _receipt(self, undone: Receipt, now: Seen, *, found: bool) -> Receipt:
         action = undone.plan.action
         back = Action(key=f"{action.key}/undo", record=action.record, identity=undone.identity, values=undone.plan.before or {})
         plan = Plan(action=back, before=undone.after, token=undone.token)
-        return Receipt(plan=plan, identity=undone.identity, after=now.values, token=now.token, found=found)
+        left = self._records.left(undone)
+        return Receipt(plan=plan, identity=undone.identity, after=now.values, token=now.token, found=found, left=left)
 
 
 def _same(values: Values, wanted: Values) -> bool:

@@ -14,7 +14,7 @@ from assets.own_records.held import HELD, Held
 from assets.own_records.kind import OWN, OwnKind
 from assets.own_records.pairs import PAIR, Pairs
 from assets.own_records.rules import RULE, Rules
-from connectors.target import Action, Seen, Target, Values
+from connectors.target import Action, Receipt, Seen, Target, Values
 from pilothouse.kernel.errors import TargetError
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ class OwnRecords:
     def remove(self, record: str, identity: Values) -> NoReturn:
         """Nothing is created here, so nothing is taken away."""
         raise TargetError(f"{OWN}: {record} {dict(identity)} was not made here", hint="undo what was changed instead")
+
+    def left(self, written: Receipt) -> str:
+        """What a kind of record leaves as it was made meanwhile."""
+        action = written.plan.action
+        return self._known(action.record, action.identity, tuple(action.values)).left(written)
 
     def _known(self, record: str, identity: Values, fields: tuple[str, ...]) -> OwnKind:
         kind = KINDS.get(record)

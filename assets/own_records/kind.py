@@ -12,7 +12,7 @@ from pilothouse.kernel.errors import ConfigError, DataRejected, PilothouseError,
 
 if TYPE_CHECKING:
     from assets.platform import Platform
-    from connectors.target import Seen, Value, Values
+    from connectors.target import Receipt, Seen, Value, Values
 
 OWN: Final = "pilothouse"  # by what proposals call it
 BY: Final = "an approved proposal"
@@ -40,6 +40,10 @@ class OwnKind(ABC):
     @abstractmethod
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Set the field, unless the record left the state of the token: `Stale`."""
+
+    def left(self, written: Receipt) -> str:  # noqa: ARG002 - of most kinds nothing is
+        """What stays of a change that was taken back, in words; empty where nothing does."""
+        return ""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from assets.own_records.kind import BY, OWN, OwnKind, told_as_target
 from connectors.target import Seen, Stale
 from pilothouse.agents.toolset.stewardship.held import RULE_CHANGED, OfHeld
-from pilothouse.kernel.errors import TargetError
+from pilothouse.kernel.errors import PilothouseError, TargetError
 from pilothouse.kernel.events import Event
 from pilothouse.kernel.lake.notes import Overtaken
 from quality.amendments import Amendments, amended
@@ -16,9 +16,12 @@ from quality.quarantine import open_rejections
 from quality.rule import Rule, written
 
 if TYPE_CHECKING:
-    from connectors.target import Value, Values
+    import polars as pl
+
+    from connectors.target import Receipt, Value, Values
 
 RULE: Final = "stream_rule"
+_BATCHES: Final = 3  # that are named
 
 
 class Rules(OwnKind):
@@ -62,6 +65,24 @@ class Rules(OwnKind):
             if self._holds(source, stream, rule.name):  # what it takes by now is to be released
                 self.platform.events.append([Event(RULE_CHANGED, OfHeld(source=source, stream=stream, rule=rule.name).key)])
 
+    def left(self, written: Receipt) -> str:
+        """Rows that it let through: they stand in a table that is only appended to. Who looks at them, and by which command, is told."""
+        from assets.pointing import let_through
+
+        identity = written.plan.action.identity
+        source, stream, name = (str(identity[part]) for part in self.key)
+        rule = self._declared(identity)
+        if rule is None:
+            return ""
+        try:
+            took = amended(rule, str(written.after[self.field]))
+            (takes,) = (each for each in self.platform.rules(source, stream) if each.name == name)
+            since = datetime.fromisoformat(written.token)
+            rows = let_through(self.platform, source, stream, took=took, takes=takes, since=since)
+        except PilothouseError as error:  # it is taken back all the same
+            return f"whether it let rows through cannot be told: {error.message}"
+        return _told(rows, source, stream, name) if len(rows) else ""
+
     def _holds(self, source: str, stream: str, rule: str) -> bool:
         table = self.platform.lake.quarantine(source, stream)
         return table.exists() and not open_rejections(table.scan(), rule=rule, limit=1).is_empty()
@@ -70,3 +91,18 @@ class Rules(OwnKind):
         source, stream, name = (str(identity[part]) for part in self.key)
         with told_as_target():
             return next((rule for rule in self.platform.source(source).rules(stream) if rule.name == name), None)
+
+
+def _told(rows: pl.DataFrame, source: str, stream: str, rule: str) -> str:
+    """What stays, in which batches, what looks at it, and what takes it out."""
+    from pilothouse.kernel.lake.sql import name_in_sql
+
+    table, batches = f"raw/{source}/{stream}", rows["_batch_id"].unique(maintain_order=True).to_list()
+    several, more = ", ".join("'" + each.replace("'", "''") + "'" for each in batches[:_BATCHES]), len(batches) - _BATCHES
+    rest = f" and {more} more" if more > 0 else ""
+    count = f"{len(rows):,} row{' that it let through stays' if len(rows) == 1 else 's that it let through stay'}"
+    return (
+        f"{count} in {table}, from batch {several}{rest}:"
+        f' `pilothouse query "SELECT * FROM {name_in_sql(table)} WHERE _batch_id IN ({several})"` shows them,'
+        f' `pilothouse affected --check "{source}/{stream}: {rule}"` the decisions that looked at them; correct them in their source'
+    )

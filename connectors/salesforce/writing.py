@@ -15,7 +15,7 @@ from urllib.parse import quote
 from connectors.salesforce.errors import names
 from connectors.salesforce.options import SalesforceOptions
 from connectors.salesforce.org import Org
-from connectors.target import Seen, Stale, Values
+from connectors.target import Receipt, Seen, Stale, Values
 from connectors.writing import told_of_target
 from pilothouse.kernel.errors import SourceError, TargetError
 
@@ -74,6 +74,10 @@ class SalesforceRecords:
         """Into the recycle bin, from where a person can take it back."""
         with told_of_target():
             self._org.call("DELETE", self._path(record, identity), record, expects="anything")
+
+    def left(self, written: Receipt) -> str:  # noqa: ARG002 - the protocol's
+        """Nothing that we would know of."""
+        return ""
 
     def _path(self, record: str, identity: Values) -> str:
         if set(identity) != {"Id"}:

@@ -18,7 +18,7 @@ from connectors.http.translation import excerpt
 from connectors.sap.options import SapOptions
 from connectors.sap.query import address
 from connectors.sap.streams import SapStream
-from connectors.target import Seen, Stale, Value, Values
+from connectors.target import Receipt, Seen, Stale, Value, Values
 from connectors.writing import told_of_target
 from pilothouse.kernel.errors import TargetError, TargetForbids, TargetUnavailable
 
@@ -84,6 +84,10 @@ class SapRecords:
     def remove(self, record: str, identity: Values) -> NoReturn:
         """Nothing is created here, so nothing is taken away."""
         raise TargetError(f"{self._client.source}: {record} {dict(identity)} was not made here", hint="delete it in SAP, if it must go")
+
+    def left(self, written: Receipt) -> str:  # noqa: ARG002 - the protocol's
+        """Nothing that we would know of."""
+        return ""
 
     def _stream(self, record: str) -> SapStream:
         if record not in self._streams:

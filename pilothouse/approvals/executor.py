@@ -106,7 +106,8 @@ class Executor:
                 if not error.transient and not isinstance(error, TargetForbids):  # that is mended elsewhere, and tried again
                     self._refused(proposal, written, principal, why, error)
                 raise
-            return self._proposals.move(proposal, "undone", f"undone by {principal.name}: {why}", _entry(proposal, "undo", receipt))
+            said = f"undone by {principal.name}: {why}" + (f". {receipt.left}" if receipt.left else "")
+            return self._proposals.move(proposal, "undone", said, _entry(proposal, "undo", receipt))
 
     def _refused(self, proposal: Proposal, written: Receipt, principal: Principal, why: str, error: TargetError) -> None:
         """Keep what stood in the way of an undo, and offer what makes up for it; but nothing for what was itself such an offer."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from assets.loading import Loader
 from assets.own_records import DRIFT, HELD, OWN, PAIR, RULE, final
 from assets.platform import Platform
+from assets.pointing import by_rule
 from connectors.connector import Connector
 from connectors.target import Action, decode_plan, encode
 from graph.resolution.corrections import Corrections
@@ -33,6 +36,7 @@ from pilothouse.approvals.proposing import proposing
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import AccessDenied, Conflict, TargetError
 from pilothouse.kernel.lake.current import current
+from pilothouse.kernel.lake.sql import query
 from pilothouse.kernel.settings import DatabaseSettings, Settings, SourceSettings
 from pilothouse.kernel.streams import Batch, Stream, Watermark
 
@@ -55,9 +59,10 @@ class Products(Connector):
 
     name = "s4"
 
-    def __init__(self, *rows: tuple[str, str | None]) -> None:
-        given = {"ProductType": "FERT", "GrossWeight": 2, "NetWeight": 1, "LastChangeDateTime": NOON}
-        self._rows = [{"Product": product, "BaseUnit": unit, **given} for product, unit in rows]
+    def __init__(self, *rows: tuple[str, str | None], weights: Mapping[str, int] | None = None) -> None:
+        given = {"ProductType": "FERT", "NetWeight": 1, "LastChangeDateTime": NOON}
+        weighing = {product: (weights or {}).get(product, 2) for product, _ in rows}
+        self._rows = [{"Product": product, "BaseUnit": unit, "GrossWeight": weighing[product], **given} for product, unit in rows]
 
     def check(self) -> None: ...
 
@@ -296,12 +301,58 @@ def test_what_a_rule_cannot_take_is_refused(platform: Platform, arguments: str, 
     assert not platform.lake.raw("pilothouse", "stream_rule").exists()
 
 
+def test_what_a_changed_rule_let_through_is_told_when_it_is_taken_back(platform: Platform) -> None:
+    several = [(product, "KG") for product in ("P1", "P2", "P3", "P4")]
+    sync(platform, *several[:3])
+    made = changed_rule(platform, -5)
+    platform.executor.execute(made.id)
+    sync(platform, *several[:3], weights={"P2": -3, "P3": -4})  # which it takes now
+    sync(platform, *several, weights={"P2": -3, "P3": 4, "P4": -9})  # one was mended, and one is held still
+    done = platform.executor.undo(made.id, STEWARD, "wrong")
+    (entry,) = platform.ledger.entries(kind="undo", about=made.decision)
+    left = entry.body["receipt"]["left"]
+    assert done.said == f"undone by sue: wrong. {left}"
+    assert left.startswith("1 row that it let through stays in raw/s4/product, from batch '")
+    shown = re.search(r'`pilothouse query "(.+?)"` shows them', left)
+    checked = re.search(r'`pilothouse affected --check "(.+?)"`', left)
+    assert shown
+    assert checked
+    rows = query(platform.lake, shown[1])
+    assert rows["Product"].to_pylist() == ["P2"]
+    (pointed,) = by_rule(platform, checked[1])
+    assert len(pointed.keys) == 2  # any version that a decision may have looked at
+    assert products(platform) == {"P1", "P2", "P3"}
+    (held,) = platform.lake.quarantine("s4", "product").scan().collect().to_dicts()
+    assert json.loads(held["row"])["Product"] == "P4"
+
+
+def test_a_changed_rule_that_let_nothing_through_leaves_nothing(platform: Platform) -> None:
+    sync(platform, ("P1", "KG"))
+    made = changed_rule(platform, -5)
+    platform.executor.execute(made.id)
+    sync(platform, ("P2", "KG"))
+    assert platform.executor.undo(made.id, STEWARD, "wrong").said == "undone by sue: wrong"
+
+
+def test_a_receipt_that_was_kept_before_receipts_told_what_is_left_is_still_ours(platform: Platform) -> None:
+    made = changed_rule(platform, -5)
+    done = platform.executor.execute(made.id)
+    assert done.receipt is not None
+    kept = json.loads(done.receipt)
+    with platform.database.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE pilothouse.proposals SET receipt = :it"),
+            {"it": json.dumps({name: each for name, each in kept.items() if name != "left"}).encode()},
+        )
+    assert platform.executor.undo(made.id, STEWARD, "wrong").status == "undone"
+
+
 # -- held rows ---------------------------------------------------------------------------------------------------------
 
 
-def sync(platform: Platform, *rows: tuple[str, str | None]) -> None:
-    source = platform.source("s4")
-    Loader(platform.lake, Products(*rows), source.stream("product"), source.rules("product")).run()
+def sync(platform: Platform, *rows: tuple[str, str | None], weights: Mapping[str, int] | None = None) -> None:
+    stream = platform.source("s4").stream("product")
+    Loader(platform.lake, Products(*rows, weights=weights), stream, platform.rules("s4", "product")).run()
 
 
 def products(platform: Platform) -> set[str]:
