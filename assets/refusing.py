@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 import structlog
@@ -14,8 +12,12 @@ from assets.platform import Platform
 from pilothouse.agents.toolset.stewardship.drift import REFUSED, OfDrift
 from pilothouse.kernel.errors import PilothouseError
 from pilothouse.kernel.events import Event
+from pilothouse.tables.why.uses import names
 from quality.drift import Drift
 from quality.refusals import Readers, Refusals, digest
+
+if TYPE_CHECKING:
+    from pilothouse.tables.project import Model
 
 SYNC: Final = "a sync"
 
@@ -45,30 +47,35 @@ def note_drift(
 
 
 def _readers(platform: Platform, source_name: str, stream_name: str) -> Readers:
-    """What of ours reads a column of a stream: tables whose text names it, rules, and the loader itself. A text that names it in a
-    comment counts, too: who asks decides whether a column may be missing."""
+    """What of ours reads a column of a stream: tables whose text uses it, rules, and the loader itself. Who asks decides whether a column
+    may be missing: where it cannot be told what a text uses, whatever it names counts, in a comment, too."""
     source = platform.source(source_name)
     stream, rules = source.stream(stream_name), source.rules(stream_name)
     raw = platform.lake.raw(source_name, stream_name).name
 
-    @cache
-    def texts() -> dict[str, str]:
-        project = platform.project
-        return {model.table: (project.folder / model.path).read_text() for model in project.models.values() if raw in model.raw}
-
     def of(column: str) -> tuple[str, ...] | None:
-        named = re.compile(rf"\b{re.escape(column)}\b", re.IGNORECASE)
         try:
-            tables = [table for table, text in texts().items() if named.search(text)]
+            readers = [
+                model.table for model in platform.project.models.values() if raw in model.raw and _reads(platform, model, raw, column)
+            ]
         except PilothouseError as error:  # the refusal is to be told, whatever is wrong with tables
             log.warning("what reads a changed column is not known", stream=f"{source_name}/{stream_name}", column=column, why=str(error))
             return None
-        judged = [str(rule) for rule in rules if named.search(str(rule.arguments))]
+        judged = [str(rule) for rule in rules if names(column, str(rule.arguments))]
         loader = ["the key of the stream"] if column in stream.key else []
         loader += ["the cursor of the stream"] if stream.cursor is not None and column == stream.cursor.field else []
-        return (*sorted(tables), *judged, *loader)
+        return (*sorted(readers), *judged, *loader)
 
     return of
+
+
+def _reads(platform: Platform, model: Model, raw: str, column: str) -> bool:
+    """Whether a table is made of a column of a raw one."""
+    try:
+        return platform.explainer.uses(model, raw, column)
+    except PilothouseError as error:
+        log.warning("what a table reads is told by what its text names", table=model.table, column=column, why=str(error))
+        return names(column, (platform.project.folder / model.path).read_text())
 
 
 def _synthetic(platform: Platform, source_name: str, stream_name: str) -> bool:

@@ -7,4 +7,5 @@ reading                 the lake's tables at versions, as these texts read them
 explain, walk, row      from a row of a table down to raw rows, model by model
 impact, touched         from a raw row up to all rows that depend on it
 lineage                 which columns a column is made of
+uses                    whether a text uses a column at all
 """

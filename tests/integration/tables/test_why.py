@@ -10,16 +10,18 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
 from pilothouse.kernel.errors import ConfigError
 from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
-from pilothouse.tables.project import Model, Project
+from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.impact import Impact
 from pilothouse.tables.why.needed import Needed
@@ -111,6 +113,35 @@ def test_every_column_tells_the_columns_it_is_computed_from(explainer: Explainer
     inputs = {model.table: set(project.inputs(model)) for model in project.published.values()}
     for table, columns in found.items():
         assert {source for sources in columns.values() for source, _ in sources} <= inputs[table]
+
+
+def test_a_raw_column_is_used_by_those_models_that_cannot_be_made_without_it(
+    raw: RawCompany, explainer: Explainer, project: Project, whole_texts: Mapping[str, str]
+) -> None:
+    """DuckDB says which: it is asked for each model over a table that lacks the column."""
+    told: dict[tuple[str, str], set[str]] = {}
+    needed: dict[tuple[str, str], set[str]] = {}
+    for model in (each for each in project.models.values() if each.raw):
+        (table,) = model.raw
+        columns = explainer.reading.columns_of(At(table, explainer.reading.newest(table)))
+        told[model.name, table] = {column for column in columns if explainer.uses(model, table, column)}
+        needed[model.name, table] = {column for column in columns if not can_be_made(whole_texts[model.name], raw, table, column)}
+    assert len(told) > 15
+    assert told == needed
+    assert "DeliveryBlockReason" in told["stg_s4__sales_order", "raw/s4/sales_order"]
+    assert "SalesOffice" not in told["stg_s4__sales_order", "raw/s4/sales_order"]
+
+
+def can_be_made(text: str, raw: RawCompany, table: str, without: str) -> bool:
+    schema, name = relation(table)
+    rows = raw.lake.table(table).files().sql
+    with closing(duckdb.connect()) as connection:
+        connection.execute(f'CREATE SCHEMA "{schema}"; CREATE VIEW "{schema}"."{name}" AS SELECT * EXCLUDE ("{without}") FROM ({rows})')
+        try:
+            connection.execute(f"DESCRIBE {text}")
+        except duckdb.BinderException:
+            return False
+        return True
 
 
 def test_one_column_needs_no_more_than_the_row(raw: RawCompany, explainer: Explainer) -> None:
