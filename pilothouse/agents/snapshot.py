@@ -68,6 +68,20 @@ def looking() -> Iterator[Look]:
         _looks.reset(token)
 
 
+_aside: ContextVar[bool] = ContextVar("pilothouse_aside", default=False)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """What is looked at inside tells how things are called. Nobody decides by that, so no decision rests on these rows: what touches
+    them touches no decision. That they were read is noted, and whether they are synthetic."""
+    token = _aside.set(True)
+    try:
+        yield
+    finally:
+        _aside.reset(token)
+
+
 def saw_synthetic() -> None:
     """Note for whoever is looking that a row comes from the enterprise in a box."""
     for look in _looks.get():
@@ -80,7 +94,8 @@ def note_look(pinned: Pinned, where: Mapping[str, Any], rows: Iterable[Mapping[s
     synthetic = any(row.get(_SYNTHETIC) for row in rows)
     for look in _looks.get():
         look.synthetic = look.synthetic or synthetic
-        look.asked.append(Asked(pinned.name, int(pinned.version), dict(where)))
+        if not _aside.get():
+            look.asked.append(Asked(pinned.name, int(pinned.version), dict(where)))
 
 
 class Snapshot:

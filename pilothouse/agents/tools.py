@@ -12,6 +12,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -19,6 +20,7 @@ from typing import Any, Final, Literal, Protocol
 from pydantic import BaseModel, ValidationError
 
 from pilothouse.agents.budget import Account, Cost
+from pilothouse.agents.snapshot import aside
 from pilothouse.kernel.errors import AgentError, ConfigError, PilothouseError, ToolDenied, ToolFailed
 
 Effect = Literal["read", "propose", "act"]
@@ -37,7 +39,7 @@ class Tool:
     run: Callable[[Any, Any], Any]  # (snapshot, validated arguments) → plain JSON
     permission: str  # what the principal must hold
     effect: Effect = "read"
-    aside: bool = False  # it tells how things are called: pages show it, and no language model is told
+    aside: bool = False  # it tells how things are called: pages show it, nobody decides by it, and no language model is told
     worst: Cost = field(default_factory=lambda: Cost(calls=1, seconds=10.0))
 
 
@@ -78,7 +80,8 @@ class Toolbox:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "arguments"
             raise ToolFailed(f"{name}: {where}: {first['msg']}", hint=f"it takes {', '.join(tool.arguments.model_fields)}") from error
-        return _within(tool, lambda: tool.run(self._snapshot, valid))
+        with aside() if tool.aside else nullcontext():
+            return _within(tool, lambda: tool.run(self._snapshot, valid))
 
     def ask(self, model: str, asked: Mapping[str, Any], answered: Asking) -> Any:  # noqa: ARG002 - there is nobody to ask
         """Tools alone have no account that a model's answer could be paid from."""

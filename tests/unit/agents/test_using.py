@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from pydantic import BaseModel, Field
@@ -177,6 +178,9 @@ def test_a_name_is_shown_and_is_no_reason(lake: Lake, database: Database, tmp_pa
     opened = Opened(ledger, ledger.append([run(NAMING, Request(subject="1", at=NOON, event={}), snapshot).draft()])[0])
     snapshot.close()
     assert opened.output["called"] == "Acme"
+    looked = msgspec.json.decode(ledger.blob(opened.capsule.blobs["looked"]))
+    assert {each["table"] for each in looked} == {"orders", "cases"}  # a name that was wrong touches no decision
+    assert {each.name for each in opened.versions.read} >= {"names"}
     moves = told(*found(lake, opened, NAMING))
     assert ("orders", 0, "net") in moves
     assert not [cell for cell in moves if cell[:1] == ("names",) and cell[2]]
