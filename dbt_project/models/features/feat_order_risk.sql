@@ -119,17 +119,28 @@ paced as (
         on earlier_orders.order_id = rating.order_id and rating.age = 1
 ),
 
+spans as (
+    {%- for days in spans %}
+    select cast({{ days }} as bigint) as days
+    {{- ' union all' if not loop.last }}
+    {%- endfor %}
+),
+
 -- A firm of size 1 orders once in 30 days. Who orders four times as often places so many more that of each order it is four times as
 -- likely; and that there were no more, three orders' worth of time less. The first order of all begins the time and says nothing.
 hasty as (
-    {%- for days in spans %}
     select
-        order_id,
-        1.386294361e0 * (orders_{{ days }}d - case when ordering_for_days <= {{ days }} then 1 else 0 end)
-        - 0.1e0 * firm_size * case when ordering_for_days < {{ days }} then ordering_for_days else {{ days }} end as haste
+        paced.order_id,
+        1.386294361e0 * (
+            case
+                {%- for days in spans %}
+                when spans.days = {{ days }} then paced.orders_{{ days }}d
+                {%- endfor %}
+            end - case when paced.ordering_for_days <= spans.days then 1 else 0 end
+        )
+        - 0.1e0 * paced.firm_size * case when paced.ordering_for_days < spans.days then paced.ordering_for_days else spans.days end as haste
     from paced
-    {{- '\n\n    union all\n' if not loop.last }}
-    {%- endfor %}
+    cross join spans
 ),
 
 haste as (
