@@ -81,10 +81,10 @@ def _held_against_now(
     found = {row["_named"]: row for row in (dict(zip(columns, values, strict=True)) for values in duck.fetchall())}
     for (row_id, seen_at), each in sorted(named.items(), key=lambda item: (item[1].called, item[0])):
         row, now = found.get(row_id), None
-        if row is None or row["_seen"] <= int(seen_at):  # nothing came after it
-            now = {name: value if name in known else None for name, value in each.then.items()} if row or kept else None
-        elif row["_change"] != "delete":
-            now = {name: row.get(name) for name in each.then}
+        if row is not None and (not kept or row["_seen"] > int(seen_at)):
+            now = None if row["_change"] == "delete" else {name: row.get(name) for name in each.then}
+        elif kept:  # nothing came after it
+            now = {name: value if name in known else None for name, value in each.then.items()}
         state: State = ("deleted" if row else "gone") if now is None else "same" if _alike(now, each.then) else "changed"
         yield Source(table, each.version, row_id, seen_at, each.called, each.then, now, state)
 

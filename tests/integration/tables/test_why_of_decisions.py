@@ -186,6 +186,10 @@ def test_source_rows_are_told_as_they_were_and_as_they_are(
     assert (now["raw/s4/sales_order", changed].now or {})["SoldToParty"] == "1"
     assert (now["raw/s4/billing_document", gone.called].state, now["raw/s4/billing_document", gone.called].now) == ("deleted", None)
     assert all(source.then == again.then for source, again in zip(before.sources, after.sources, strict=True))
+    for name in ("raw/s4/sales_order", "raw/s4/billing_document"):  # then none of the files of then is left
+        assert lake.table(name).delta().optimize.compact()["numFilesRemoved"]
+    told = [(source.table, source.called, source.state, source.now) for source in after.sources]
+    assert [(source.table, source.called, source.state, source.now) for source in deciding.why(opened, DESK).sources] == told
 
 
 def test_a_decision_beside_todays_tells_whether_agent_or_rows_have_changed(
