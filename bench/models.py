@@ -88,8 +88,7 @@ def ceilings(parts: Parts, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
     """For the orders held out: their true probabilities, and what could be learned of the planted signals from the earlier ones."""
     from sklearn.linear_model import LogisticRegression
 
-    known = pl.concat([parts.train, parts.calibrate])
-    learned = LogisticRegression(C=1.0, max_iter=2_000).fit(planted(known, truth), known["_outcome"].to_numpy())
+    learned = LogisticRegression(C=1.0, max_iter=2_000).fit(planted(parts.known, truth), parts.known["_outcome"].to_numpy())
     drawn = pl.DataFrame(truth.rows("SELECT sales_order, probability FROM sales_order"), schema=["order_id", "chance"], orient="row")
     true = parts.hold_out.join(drawn, on="order_id", how="left", maintain_order="left")["chance"].to_numpy()
     return true, learned.decision_function(planted(parts.hold_out, truth))

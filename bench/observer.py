@@ -30,7 +30,6 @@ from pilothouse.sandbox.company.world import BURST, DUPLICATE_SHARE, World
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
-Key = tuple[int, int]  # of a day: the first invoiced order since, and whether it has come
 SAMPLES: Final = 128
 _WORTH: Final = {each.name: each.weight for each in SIGNALS}
 _GRID: Final = np.linspace(-4.5, 4.5, 181)
@@ -54,6 +53,25 @@ class Events:
 
 
 @dataclass(frozen=True)
+class Splits:
+    """What is seen tells days apart on which an event may have begun: by the first invoiced order since, and whether it has come."""
+
+    place: Whole  # of that order
+    come: Whole  # 0 or 1
+    of: Whole  # the split of each of the events' days
+
+    @classmethod
+    def by(cls, events: Events, paying: Paying, day: int) -> Splits:
+        """The splits of an event's days, as of a day."""
+        found, of = np.unique(2 * np.searchsorted(paying.day, events.day) + (events.day <= day), return_inverse=True)
+        return cls(found // 2, found % 2, of)
+
+    def summed(self, weights: Floats) -> Floats:
+        """The weight of each split, of those of all days."""
+        return np.bincount(self.of, weights=weights, minlength=len(self.place)).astype(np.float64)
+
+
+@dataclass(frozen=True)
 class Paying:
     """What is seen of a firm's invoices on a day, in order of their orders' days."""
 
@@ -73,8 +91,8 @@ class Observer:
         self._world: World = truth.world()
         self._firms, self._end = self._world.firms, end
         self._points = qmc.Sobol(3, seed=1).random(SAMPLES).clip(1e-6, 1 - 1e-6)
-        self._bursts = Events.of(0.05, end - 109, end - 15, 2)
-        self._distress = Events.of(0.22, end - 239, end - 40, 4)
+        self._bursts = Events.of(0.05, end - 364, end - 15, 2)
+        self._distress = Events.of(0.22, end - 364, end - 40, 4)
         self._root = _roots(self._firms.owner)
         self._read_orders(lake, truth)
         self._read_invoices(lake, truth)
@@ -157,62 +175,66 @@ class Observer:
 
     def _chance(self, order: int) -> float:
         firm, day = int(self._firm[order]), int(self._day[order])
-        u, table = self._weighed(firm, day)
-        burst, distress = self._hasty(firm, day, 1), self._distressed(firm, day)
-        top = max(float(each.max()) for each in table.values())
-        below = above = 0.0
-        for (hasty, dire), logs in table.items():
-            weight = np.exp(logs - top) * burst[hasty] * distress[dire]
-            shift = _WORTH["order_burst"] * hasty[1] + _WORTH["group_distress"] * dire[1]
-            late = _late(self._known[order] + u + shift, self._size[order], self._spread[order])
-            above += float((weight * late).sum())
-            below += float(weight.sum())
-        return above / below
-
-    def _weighed(self, firm: int, day: int) -> tuple[Floats, dict[tuple[Key, Key], Floats]]:
-        """Samples of what the traits add up to, and how well each explains the invoices, by when planted events began."""
         paying = self._paying(firm, day)
-        u, habit = self._samples(firm, day, paying)
-        splits_b = sorted(set(_keys(self._bursts, paying, day)))
-        splits_d = sorted(set(_keys(self._distress, paying, day))) if self._root[firm] >= 0 else [(len(paying.day), 0)]
-        sums = {}
+        bursts, distress = self._splits(firm, day, paying)
+        u, logs = self._weighed(firm, day, paying, bursts, distress)
+        events = np.outer(self._hasty(firm, day, bursts, 1), self._distressed(firm, day, distress))
+        weights = np.exp(logs - logs.max()) * events[:, :, None]
+        below = above = 0.0
         for hasty in (0, 1):
             for dire in (0, 1):
-                if (hasty and splits_b[0][0] == len(paying.day)) or (dire and splits_d[0][0] == len(paying.day)):
-                    continue
-                shift = hasty * _WORTH["order_burst"] + dire * _WORTH["group_distress"]
-                logs = _explained(paying, u + shift, habit)
-                sums[hasty, dire] = np.vstack([np.zeros(len(u)), np.cumsum(logs, axis=0)])
-        return u, {(b, d): _pieced(sums, b[0], d[0], len(paying.day)) for b in splits_b for d in splits_d}
+                weight = weights[bursts.come == hasty][:, distress.come == dire].sum(axis=(0, 1))
+                shift = _WORTH["order_burst"] * hasty + _WORTH["group_distress"] * dire
+                late = _late(self._known[order] + u + shift, self._size[order], self._spread[order])
+                above += float((weight * late).sum())
+                below += float(weight.sum())
+        return above / below
 
-    def _hasty(self, firm: int, day: int, now: int) -> dict[Key, float]:
+    def _splits(self, firm: int, day: int, paying: Paying) -> tuple[Splits, Splits]:
+        """Of the days on which its burst may have begun, and its group's distress; without a group there is none."""
+        bursts = Splits.by(self._bursts, paying, day)
+        if self._root[firm] >= 0:
+            return bursts, Splits.by(self._distress, paying, day)
+        return bursts, Splits(np.array([len(paying.day)]), np.array([0]), np.zeros(len(self._distress.day), dtype=np.int64))
+
+    def _weighed(self, firm: int, day: int, paying: Paying, bursts: Splits, distress: Splits) -> tuple[Floats, Floats]:
+        """Samples of what the traits add up to, and how well each explains the invoices, by when planted events began."""
+        u, habit = self._samples(firm, day, paying)
+
+        def explained(hasty: int, dire: int) -> Floats:
+            shift = hasty * _WORTH["order_burst"] + dire * _WORTH["group_distress"]
+            logs = _explained(paying, u + shift, habit)
+            return np.vstack([np.zeros(len(u)), np.cumsum(logs, axis=0)])
+
+        first, second = np.minimum.outer(bursts.place, distress.place), np.maximum.outer(bursts.place, distress.place)
+        total, one = explained(0, 0)[first], explained(1, 0)
+        hasty_first = (bursts.place[:, None] < distress.place)[:, :, None]
+        total += np.where(hasty_first, one[second] - one[first], 0.0)
+        if self._root[firm] >= 0:
+            one, both = explained(0, 1), explained(1, 1)
+            total += np.where(hasty_first, 0.0, one[second] - one[first]) + both[-1] - both[second]
+        return u, total
+
+    def _hasty(self, firm: int, day: int, bursts: Splits, now: int) -> Floats:
         """How likely each beginning of a burst is, by how often the firm has ordered; `now` counts the order itself."""
-        paying, placed = self._paying(firm, day), self._day[self._orders_of[firm]]
+        placed = self._day[self._orders_of[firm]]
         began = np.minimum(self._bursts.day, day)
         since = np.maximum(began, self._firms.customer_from[firm])
         orders = ((placed[:, None] >= began) & (placed[:, None] < day)).sum(axis=0) + now * (self._bursts.day <= day)
         pace = self._pace[np.clip(day - self._first_day, 0, None)] - self._pace[np.clip(since - self._first_day, 0, len(self._pace) - 1)]
         logs = orders * np.log(BURST) - (BURST - 1) * self._appetite[firm] * np.maximum(pace, 0.0)
-        return self._summed(self._bursts, np.where(self._bursts.day <= day, logs, 0.0), paying, day)
+        return bursts.summed(_weights(self._bursts, np.where(self._bursts.day <= day, logs, 0.0)))
 
-    def _distressed(self, firm: int, day: int) -> dict[Key, float]:
+    def _distressed(self, firm: int, day: int, distress: Splits) -> Floats:
         """How likely each beginning of the group's distress is, by its head's ratings and by how the others pay."""
-        paying, root = self._paying(firm, day), int(self._root[firm])
+        root = int(self._root[firm])
         if root < 0:
-            return {(len(paying.day), 0): 1.0}
+            return np.ones(1)
         logs = self._head(root, day)
         for other in self._members[root]:
             if other != firm:
                 logs = logs + self._other(other, day)
-        return self._summed(self._distress, logs, paying, day)
-
-    @staticmethod
-    def _summed(events: Events, logs: Floats, paying: Paying, day: int) -> dict[Key, float]:
-        weights = events.prior * np.exp(logs - logs.max())
-        found: dict[Key, float] = {}
-        for key, weight in zip(_keys(events, paying, day), weights.tolist(), strict=True):
-            found[key] = found.get(key, 0.0) + weight
-        return found
+        return distress.summed(_weights(self._distress, logs))
 
     def _head(self, root: int, day: int) -> Floats:
         rows = self._ratings_of.get(root, np.array([], dtype=np.int64))
@@ -226,14 +248,12 @@ class Observer:
 
     def _other(self, firm: int, day: int) -> Floats:
         if (firm, day) not in self._said:
-            _, table = self._weighed(firm, day)
-            burst, paying = self._hasty(firm, day, 0), self._paying(firm, day)
-            keys = _keys(self._distress, paying, day)
-            by_key = {}
-            for key in set(keys):
-                parts = [np.log(burst[b] + _LEAST) + _log_mean(logs) for (b, d), logs in table.items() if d == key]
-                by_key[key] = float(np.logaddexp.reduce(parts))
-            self._said[firm, day] = np.array([by_key[key] for key in keys])
+            paying = self._paying(firm, day)
+            bursts, distress = self._splits(firm, day, paying)
+            _, logs = self._weighed(firm, day, paying, bursts, distress)
+            top = logs.max(axis=(0, 2))
+            means = np.exp(logs - top[:, None]).mean(axis=2)
+            self._said[firm, day] = (top + np.log(self._hasty(firm, day, bursts, 0) @ means + _LEAST))[distress.of]
         return self._said[firm, day]
 
     def _paying(self, firm: int, day: int) -> Paying:
@@ -299,9 +319,10 @@ class Observer:
         return logs
 
 
-def _keys(events: Events, paying: Paying, day: int) -> list[Key]:
-    """What tells the days apart on which an event may have begun."""
-    return list(zip(np.searchsorted(paying.day, events.day).tolist(), (events.day <= day).astype(int).tolist(), strict=True))
+def _weights(events: Events, logs: Floats) -> Floats:
+    """How likely each day is, by what it was thought before and how well it explains what is seen."""
+    found: Floats = events.prior * np.exp(logs - logs.max())
+    return found
 
 
 def _explained(paying: Paying, u: Floats, habit: Floats) -> Floats:
@@ -321,18 +342,6 @@ def _late(log_odds: Floats, size: Any, spread: Any) -> Floats:
     total = np.zeros(np.broadcast(log_odds, size).shape)
     for node, weight in zip(_NODES, _NODE_WEIGHTS, strict=True):
         total = total + weight * expit(log_odds + worth * (size + node * spread))
-    return total
-
-
-def _pieced(sums: dict[tuple[int, int], Floats], burst: int, distress: int, count: int) -> Floats:
-    """The logarithms of all invoices: without events up to the first, with one up to the second, with both from there."""
-    first, second = min(burst, distress), max(burst, distress)
-    total: Floats = sums[0, 0][first]
-    if second > first:
-        one = sums[(1, 0) if burst < distress else (0, 1)]
-        total = total + one[second] - one[first]
-    if count > second:
-        total = total + sums[1, 1][count] - sums[1, 1][second]
     return total
 
 
@@ -357,11 +366,6 @@ def _drawn(logs: Floats, points: Floats) -> Floats:
     reach = np.concatenate([[0.0], np.cumsum((weights[1:] + weights[:-1]) / 2)])
     found: Floats = np.interp(points, reach / reach[-1], _GRID)
     return found
-
-
-def _log_mean(logs: Floats) -> float:
-    top = float(logs.max())
-    return top + float(np.log(np.mean(np.exp(logs - top))))
 
 
 def _roots(owner: Whole) -> Whole:

@@ -30,7 +30,8 @@ _EDGES: Final = 10  # groups into which a feature's values are counted for drift
 
 @dataclass(frozen=True)
 class AdditiveClassifier:
-    """A logistic regression on lines and categories, its probability calibrated by later rows."""
+    """A logistic regression on lines and categories, its probability calibrated by the latest of the rows that it learned from: so few
+    weights do not know single rows by heart, and what begins late is seen in these alone."""
 
     strength: float = 1.0  # scikit-learn's C: the lower, the more a feature's effect is drawn to nothing
 
@@ -48,7 +49,7 @@ class AdditiveClassifier:
         parts = divided(model, labelled(model, tables))
         card, estimator = self._learned(model, parts)
         truth, chance = _outcomes(parts.hold_out), card.probabilities(parts.hold_out)
-        counts = {"rows_trained": parts.train.height, "rows_calibrated": parts.calibrate.height, "rows_held_out": parts.hold_out.height}
+        counts = {"rows_trained": parts.known.height, "rows_calibrated": parts.calibrate.height, "rows_held_out": parts.hold_out.height}
         importance = _importance(card, parts.hold_out)
         return Fitted(
             card={
@@ -75,11 +76,11 @@ class AdditiveClassifier:
         from models.additive.fitting import as_pandas, card_of, pipeline
 
         features = model.features.columns
-        train, later = as_pandas(features, parts.train), as_pandas(features, parts.calibrate)
-        fitted = pipeline(features, train, self.strength).fit(train, _outcomes(parts.train))
+        known, later = as_pandas(features, parts.known), as_pandas(features, parts.calibrate)
+        fitted = pipeline(features, known, self.strength).fit(known, _outcomes(parts.known))
         calibrated = CalibratedClassifierCV(FrozenEstimator(fitted), method="sigmoid").fit(later, _outcomes(parts.calibrate))
         line = calibrated.calibrated_classifiers_[0].calibrators[0]  # the chance is 1 / (1 + exp(a * log-odds + b))
-        return card_of(fitted, features, train, slope=-float(line.a_), offset=-float(line.b_)), calibrated
+        return card_of(fitted, features, known, slope=-float(line.a_), offset=-float(line.b_)), calibrated
 
     def compare(self, model: Model, tables: Tables, candidate: Card, incumbent: Card, since: date) -> Compared | None:
         """Both on the rows since a day whose outcome is known by now."""
@@ -158,11 +159,10 @@ def _importance(card: AdditiveCard, rows: pl.DataFrame) -> list[tuple[str, float
 def _distributions(model: Model, card: AdditiveCard, parts: Parts) -> dict[str, Any]:
     """What the rows looked like that the model learned from, and their scores: what drift is measured against."""
     import numpy as np
-    import polars as pl
 
     from models.measuring import shares
 
-    rows = pl.concat([parts.train, parts.calibrate])
+    rows = parts.known
     columns = card.columns(rows)
     found: dict[str, dict[str, Any]] = {}
     for each in model.features.columns:

@@ -64,7 +64,7 @@ class Target:
 @dataclass(frozen=True)
 class Split:
     """How rows are divided, always in order of time: the latest are held out, and of the earlier ones, whose outcome was known by then,
-    the last are kept for calibration."""
+    the last calibrate."""
 
     hold_out: float = 0.2
     calibrate: float = 0.2

@@ -2,7 +2,7 @@
 
 Three rules keep the future out. A row counts once its outcome could be told whatever it is (`Target.known_on`): late payers are known
 late, so whoever takes rows as soon as their outcome is known learns from punctual ones. What is learned from was decided before the
-first row that is held out, as it would have been for somebody who trained on that day. And of that, calibration has the latest part.
+first row that is held out, as it would have been for somebody who trained on that day. And of that, the latest part calibrates.
 """
 
 from __future__ import annotations
@@ -26,6 +26,11 @@ class Parts:
     calibrate: pl.DataFrame
     hold_out: pl.DataFrame
     seen_until: date
+
+    @property
+    def known(self) -> pl.DataFrame:
+        """The rows whose outcome was known before those that are held out."""
+        return pl.concat([self.train, self.calibrate])
 
 
 def labelled(model: Model, tables: Tables, *, now: date | None = None) -> pl.DataFrame:

@@ -7,13 +7,13 @@ from typing import Final
 from models.classifier import AdditiveClassifier
 from models.model import Bar, Category, Features, Model, Number, Scenario, Shift, Split, Target
 
-_BENDS: Final = 2  # more of them ranked no better on the later part of what is learned from
+_BENDS: Final = 1  # straight: bends ranked no better on the later part of what is learned from
 _GRADE_STEP: Final = 65.0  # points of the score from one grade of the bureau to the next
 
 LATE_PAYMENT_RISK = Model(
     name="late_payment_risk",
     description="How likely an order's invoices are paid more than 30 days late, or never, from what was known when it was placed.",
-    kind=AdditiveClassifier(strength=1.0),
+    kind=AdditiveClassifier(strength=0.5),
     key=("order_id",),
     features=Features(
         table="features/feat_order_risk",
@@ -23,14 +23,12 @@ LATE_PAYMENT_RISK = Model(
             Number("usual_days_late", "days it usually pays after the due date", bends=_BENDS),
             Number("late_share", "share of its earlier invoices that were late", bends=_BENDS),
             Number("invoices_slow_and_open", "invoices open 12 to 30 days after they were due", bends=_BENDS),
-            Number("open_eur", "amount open", bends=_BENDS),
             Number("worst_owner_score", "worst score among its owners", bends=_BENDS),
             Number("owners_in_distress", "an owner in distress", bends=_BENDS),
             Number("items_against_usual", "quantities of its items against its usual ones", bends=_BENDS),
-            Number("orders_30d", "orders in the last 30 days", bends=_BENDS),
+            Number("order_haste", "orders of late against those of a firm of its size", at=(-4.0, -1.0, 1.0, 3.0, 6.0)),
             Number("customer_for_days", "days as a customer", at=(0.0, 60.0, 120.0, 180.0, 365.0)),
-            Number("cases_180d", "cases in the last 180 days", bends=_BENDS),
-            Number("escalated_180d", "escalated cases in the last 180 days", bends=_BENDS),
+            Number("cases_against_usual", "cases against those of a firm of its size", bends=_BENDS),
             Number("industry_output", "output of its industry", bends=_BENDS),
             Number("industry_insolvencies", "insolvencies in its industry", bends=_BENDS),
             Category("country", "country"),

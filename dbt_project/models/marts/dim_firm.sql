@@ -31,6 +31,7 @@ counted as (
         cast(sum(case when source = 'crm' then 1 else 0 end) as bigint) as accounts,
         max(case when source = 'bureau' then record_id end) as bureau_id,
         min(case when source = 's4' then known_since end) as customer_since,
+        min(case when source = 'crm' then known_since end) as account_since,
         max(website) as website,
         max(phone) as phone,
         {{ any_synthetic('_synthetic') }} as _synthetic
@@ -61,6 +62,7 @@ select
     counted.accounts,
     (counted.partners > 0) as is_customer,
     counted.customer_since,
+    counted.account_since,
     rating.grade as rating_grade,
     rating.score as rating_score,
     rating.credit_limit_eur,

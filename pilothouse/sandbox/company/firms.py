@@ -88,8 +88,8 @@ class Firms:
     habit: Array  # how it treats its suppliers, high is bad
     trouble: Array  # quarrels about quality, high is bad
     customer_from: Array  # first day as a customer
-    burst_from: Array  # the day from which it orders four times as often
-    distressed_from: Array  # the day from which its group is in distress
+    burst_from: Array  # the day from which it orders four times as often, any of the last year
+    distressed_from: Array  # the day from which its group is in distress, any of the last year
 
     def __len__(self) -> int:
         return len(self.name)
@@ -105,11 +105,11 @@ def draw_firms(rng: np.random.Generator, customers: int, others: int, today: int
     country = rng.choice(len(COUNTRIES), count, p=_shares([land.share for land in COUNTRIES]))
     industry = rng.choice(len(INDUSTRIES), count, p=_shares([trade.share for trade in INDUSTRIES]))
     owner, root = _groups(rng, customers, count)
-    distressed_root = np.where(rng.random(count) < 0.22, today - rng.integers(40, 240, count), NEVER)
+    distressed_root = np.where(rng.random(count) < 0.22, today - rng.integers(40, 365, count), NEVER)
     customer_from = today - rng.integers(400, 4_000, count)
     fresh = rng.random(count) < 0.15
     customer_from[fresh] = today - rng.integers(5, 360, int(fresh.sum()))
-    burst_from = np.where(rng.random(count) < 0.05, today - rng.integers(15, 110, count), NEVER)
+    burst_from = np.where(rng.random(count) < 0.05, today - rng.integers(15, 365, count), NEVER)
     name, legal_form, street, house_number, postal_code, city, region = _words(rng, country, industry, root)
     return Firms(
         name=name,

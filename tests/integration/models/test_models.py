@@ -34,7 +34,7 @@ def looking_at(*names: str) -> Model:
     return replace(RISK, features=replace(RISK.features, columns=columns))
 
 
-POOR = looking_at("orders_30d", "cases_180d")
+POOR = looking_at("order_haste", "cases_against_usual")
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_the_first_version_is_used_and_a_better_one_takes_its_place(
 
 
 def test_a_worse_one_is_kept_out_and_the_comparison_is_kept(trainer: Trainer, better: Trained, tracking: Tracking, lake: Lake) -> None:
-    worse = trainer.train(looking_at("cases_180d"))
+    worse = trainer.train(looking_at("cases_against_usual"))
     assert not worse.promoted
     assert worse.version.verdict.startswith(f"kept version {better.version.version}: log_loss")
     champion = tracking.champion(RISK.name)
@@ -270,7 +270,7 @@ def test_old_versions_are_let_go_and_the_one_in_use_is_not(lake: Lake, tracking:
     model = replace(RISK, name="often_risk", beats=Bar("log_loss", by=0.9))  # which none can reach
     trainer = Trainer(lake, tracking, keep=2)
     champion = trainer.train(model)
-    for name in ("country", "late_share", "orders_30d"):
+    for name in ("country", "late_share", "order_haste"):
         trainer.train(replace(looking_at(name), name="often_risk", beats=model.beats))
     kept = {each.version for each in VersionTable(lake, model).all()}
     assert champion.version.version in kept

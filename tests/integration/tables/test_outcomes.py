@@ -57,8 +57,9 @@ def ledger(database: Database, key: Path) -> Ledger:
 
 @pytest.fixture
 def decided(ledger: Ledger, known: Fates) -> list[Capsule]:
-    """One decision about each of some orders, the three actions in turn."""
-    return ledger.append([decision(order, number) for number, order in enumerate(known.frame["order_id"].to_list()[:300])])
+    """One decision about each of some orders of the whole year, the three actions in turn."""
+    orders = known.frame["order_id"].gather_every(max(1, known.frame.height // 300)).to_list()
+    return ledger.append([decision(order, number) for number, order in enumerate(orders)])
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def decisions(lake: Lake, ledger: Ledger) -> dict[str, list[Capsule]]:
     orders = lake.table("marts/fct_order").scan().select("order_id", "firm_id").collect()
     measures = lake.table("graph/firm_measures").scan().select("firm_id", "group_firms").collect()
     ordered = orders.join(measures, on="firm_id", how="left").sort("group_firms", "order_id", descending=[True, False])
-    made = [run(DESK, about(order), snapshot).draft() for order in [*ordered["order_id"][:12], *ordered["order_id"][12::13]]]
+    made = [run(DESK, about(order), snapshot).draft() for order in [*ordered["order_id"][:12], *ordered["order_id"][12::5]]]
     snapshot.close()
     found: dict[str, list[Capsule]] = {}
     for capsule in ledger.append(made):
