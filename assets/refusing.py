@@ -72,7 +72,7 @@ def _readers(platform: Platform, source_name: str, stream_name: str) -> Readers:
 def _reads(platform: Platform, model: Model, raw: str, column: str) -> bool:
     """Whether a table is made of a column of a raw one."""
     try:
-        return platform.explainer.uses(model, raw, column)
+        return bool(platform.explainer.used(model, raw, [column]))
     except PilothouseError as error:
         log.warning("what a table reads is told by what its text names", table=model.table, column=column, why=str(error))
         return names(column, (platform.project.folder / model.path).read_text())

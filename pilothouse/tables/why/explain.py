@@ -7,7 +7,7 @@ features need when its customer's invoices were paid, not in which currency.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from pilothouse.tables.why.lineage import sources
 from pilothouse.tables.why.reading import At, Reading
 from pilothouse.tables.why.row import Key, Row
 from pilothouse.tables.why.texts import Annotations, texts
-from pilothouse.tables.why.uses import names, uses
+from pilothouse.tables.why.uses import names, used
 from pilothouse.tables.why.walk import Walk
 
 _TOUCHED = re.compile(r"/\* touched: (.*?) \*/", re.DOTALL)
@@ -127,14 +127,15 @@ class Explainer:
             if not name.startswith("_")
         }
 
-    def uses(self, model: Model, table: str, column: str) -> bool:
-        """Whether a model's text, or that of a view that it reads through, uses a column of a raw table, to make all rows or those that
-        changed. Of what Python makes nobody can tell."""
+    def used(self, model: Model, table: str, columns: Collection[str]) -> set[str]:
+        """Those of these columns of a raw table that a model's text, or that of a view that it reads through, uses to make all rows or
+        those that changed. Of what Python makes nobody can tell."""
+        if model.python:
+            return set(columns)
         raw = {at.table: self.reading.columns_of(at) for at in self._newest(model) if at.table not in self._models}
         touched = " ".join(_TOUCHED.findall(self._texts.get(model.name, "")))
-        return (
-            bool(model.python) or names(column, touched) or uses(self._whole(model), self._schema_of(model, raw), relation(table), column)
-        )
+        named = {column for column in columns if names(column, touched)}
+        return named | used(self._whole(model), self._schema_of(model, raw), relation(table), {*columns} - named)
 
     def _whole(self, model: Model) -> str:
         views = [f'"{view.layer}__{view.name}" AS ({self._plain(view)})' for view in dict.fromkeys(self._project.views(model))]

@@ -1,4 +1,4 @@
-"""Whether a query uses a column of a table it reads, for a value, a condition, a join, an order: told by taking the column away.
+"""Which columns of a table a query uses, for a value, a condition, a join, an order: told by taking each away.
 
 A query that is the same without it, and still a query, does not use it. So nothing has to be known of all the places where a query may
 name a column, and a comment, a text or another table's column of that name is none. What takes all columns there are (a whole row as
@@ -8,6 +8,7 @@ a value, `columns(...)`, `* exclude`) counts as using each: who asks decides whe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from sqlglot import exp, parse_one
 from sqlglot.optimizer.pushdown_projections import pushdown_projections
@@ -18,25 +19,38 @@ from pilothouse.tables.why.expressions import DIALECT, Unexplained
 _EVERYTHING = (exp.Columns, exp.Pivot, exp.PositionalColumn)
 
 
-def uses(text: str, schema: Schema, table: tuple[str, str], column: str) -> bool:
-    """Whether a query uses this column of a table, which is named as the text does. Unexplained where it cannot be read."""
-    place, name, wanted = *table, column.lower()
-    whole = qualified(text, schema)
-    known = schema.get(place, {}).get(name, ())
-    left = [each for each in known if each.lower() != wanted]
-    if len(left) == len(known):
-        raise Unexplained(f"{place}.{name}: no column {column}", hint="name one that it has")
-    try:
-        without = qualified(text, {**schema, place: {**schema[place], name: left}})
-    except Unexplained:
-        return True
-    named = any(_may_be(each, wanted) for query in (whole, without) for each in query.find_all(exp.Column))
-    return named or _takes_all(parse_one(text, dialect=DIALECT), whole) or _needed(whole) != _needed(without)
+def used(text: str, schema: Schema, table: tuple[str, str], columns: Iterable[str]) -> set[str]:
+    """Those of these columns of a table that a query uses; the table is named as the text does. Unexplained where it cannot be read."""
+    query = _Query(text, schema, table)
+    return {column for column in columns if query.uses(column)}
 
 
 def names(column: str, text: str) -> bool:
     """Whether a text names a column, or anything that is called so: where more cannot be told."""
     return re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) is not None
+
+
+class _Query:
+    """A query, and what it says without a column of a table that it reads."""
+
+    def __init__(self, text: str, schema: Schema, table: tuple[str, str]) -> None:
+        self._text, self._schema, (self._place, self._name) = text, schema, table
+        self._whole = qualified(text, schema)
+        self._takes_all = _takes_all(parse_one(text, dialect=DIALECT), self._whole)
+        self._needed = _needed(self._whole.copy())
+
+    def uses(self, column: str) -> bool:
+        """Whether it needs that one."""
+        wanted, known = column.lower(), self._schema.get(self._place, {}).get(self._name, ())
+        left = [each for each in known if each.lower() != wanted]
+        if len(left) == len(known):
+            raise Unexplained(f"{self._place}.{self._name}: no column {column}", hint="name one that it has")
+        try:
+            without = qualified(self._text, {**self._schema, self._place: {**self._schema[self._place], self._name: left}})
+        except Unexplained:
+            return True
+        named = any(_may_be(each, wanted) for query in (self._whole, without) for each in query.find_all(exp.Column))
+        return named or self._takes_all or self._needed != _needed(without)
 
 
 def _needed(query: exp.Expr) -> str:

@@ -197,6 +197,18 @@ def test_of_two_who_want_one_lock_the_second_is_refused_until_the_first_has_ende
         pass
 
 
+def test_a_lock_is_free_before_the_server_notices_that_its_holder_is_gone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_still: list[psycopg.Connection] = []
+    with monkeypatch.context() as late:
+        late.setattr(psycopg.Connection, "close", lambda connection: open_still.append(connection))
+        for _ in range(2):
+            with exclusively(database, "sync s4/product", what="a sync of s4/product"):
+                pass
+    assert len(open_still) == 2
+    for connection in open_still:
+        connection.close()
+
+
 def test_who_has_patience_comes_in_when_the_first_has_ended(database: Database) -> None:
     first = ExitStack()
     first.enter_context(exclusively(database, "tables", what="a build"))
