@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -25,16 +24,23 @@ import pytest
 from pilothouse.kernel.database import Database
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.local.privileges import tethered
+from tests.covered import pytest_sessionfinish, pytest_terminal_summary
 from tests.graphs import arcadedb_graph, arcadedb_server, graph, graph_server, neo4j_server
 
-__all__ = ["arcadedb_graph", "arcadedb_server", "graph", "graph_server", "neo4j_server"]  # fixtures
+__all__ = [
+    "arcadedb_graph",
+    "arcadedb_server",
+    "graph",
+    "graph_server",
+    "neo4j_server",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+]  # fixtures and hooks
 
 # The same examples in every run, so that only a change can fail a test. HYPOTHESIS_PROFILE=searching looks for new ones.
 hypothesis.settings.register_profile("repeating", derandomize=True)
 hypothesis.settings.register_profile("searching", max_examples=1_000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeating"))
-
-TRACES_PROCESSES = "COVERAGE_PROCESS_CONFIG"  # by which coverage tells a process of Python that it shall trace itself
 
 
 def pytest_sessionstart() -> None:
@@ -42,24 +48,6 @@ def pytest_sessionstart() -> None:
     about SIGTERM: processes that tests start would outlive it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """What is marked `untraced` runs while coverage looks away, if it looks at all: from it and from the processes that it starts.
-    Coverage's own `stop` would not do: a worker of pytest-xdist has two, and the one that its process started with would go on."""
-    if item.get_closest_marker("untraced") is None:
-        return (yield)
-    tracers, for_processes = (sys.gettrace(), threading.gettrace()), os.environ.pop(TRACES_PROCESSES, None)
-    sys.settrace(None)
-    threading.settrace(None)  # type: ignore[arg-type]  # it takes None, as sys.settrace does
-    try:
-        return (yield)
-    finally:
-        threading.settrace(tracers[1])  # type: ignore[arg-type]
-        sys.settrace(tracers[0])
-        if for_processes is not None:
-            os.environ[TRACES_PROCESSES] = for_processes
 
 
 @pytest.fixture

@@ -86,7 +86,6 @@ def test_an_edge_waits_for_both_of_its_ends_and_hides_again_without_one(graph: G
     assert state(graph, SMALL) == told_by_tables(marts.lake, Moment())
 
 
-@pytest.mark.untraced
 @pytest.mark.parametrize("seed", range(2))
 def test_every_moment_can_be_read_again_and_a_rebuild_is_the_same_graph(graph: Graph, marts: SmallMarts, seed: int) -> None:
     chance, loader = random.Random(seed), Loader(graph, marts.lake, SMALL)

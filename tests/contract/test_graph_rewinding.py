@@ -59,7 +59,6 @@ def marts(tmp_path: Path) -> SmallMarts:
     return marts
 
 
-@pytest.mark.untraced
 def test_a_question_of_the_past_is_answered_as_it_was_then(graph: Graph, marts: SmallMarts) -> None:
     loader, asking = Loader(graph, marts.lake, SMALL), Asking(graph, SMALL)
     every = {mart: [version for version, _ in marts.lake.table(mart).content_versions()] for mart in KEYS}

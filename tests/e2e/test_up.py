@@ -36,7 +36,7 @@ TABLES = {  # raw table -> the table of the company's own memory that it must eq
     "bureau.credit_rating": "warehouse_credit_rating",
     "bureau.ownership": "warehouse_ownership",
 }
-pytestmark = [pytest.mark.timeout(600), pytest.mark.untraced]  # a whole day of a company, made of parts that have tests of their own
+pytestmark = pytest.mark.timeout(600)  # a whole day of a company, made of parts that have tests of their own
 
 
 @dataclass

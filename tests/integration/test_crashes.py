@@ -20,7 +20,6 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enterprise]:
         yield living
 
 
-@pytest.mark.untraced
 def test_after_a_kill_and_one_clean_sync_the_lake_equals_the_source_and_every_event_was_told_once(company: Enterprise) -> None:
     trials = list(crash(company, len(KINDS), seed=7))
     assert [trial.kind for trial in trials] == list(KINDS)

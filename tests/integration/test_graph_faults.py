@@ -37,7 +37,6 @@ def marts(tmp_path: Path) -> SmallMarts:
     return marts
 
 
-@pytest.mark.untraced
 def test_a_load_that_is_killed_is_mended_by_the_next_one(arcadedb_graph: Graph, arcadedb_server: GraphServer, tmp_path: Path) -> None:
     assert list(kills(arcadedb_graph, arcadedb_server, tmp_path, trials=3)) == ["", "", ""]
 

@@ -52,7 +52,6 @@ def test_models_are_found_where_they_are_declared() -> None:
     assert discover("models.declared", Model) == {"cash_in": CASH_IN, "late_payment_risk": RISK}
 
 
-@pytest.mark.untraced
 def test_nothing_is_learned_that_was_not_known_before_what_is_held_out(lake: Lake) -> None:
     tables, _ = read_tables(lake, RISK)
     rows = labelled(RISK, tables)

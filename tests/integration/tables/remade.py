@@ -25,15 +25,14 @@ class Remade:
     def __init__(self, lake: Lake, project: Project, texts: Mapping[str, str], rows: Iterable[Raw] | None = None) -> None:
         self.connection = duckdb.connect()
         self.connection.execute("SET TimeZone = 'UTC'; CREATE TABLE gone (id VARCHAR)")
-        self.rows = None if rows is None else list(rows)
+        self._raw: list[tuple[str, str]] = []
         for name in sorted({name for model in project.models.values() for name in model.raw}):
             _, schema, table = name.split("/")
-            kept = [version for each, version in self.rows or () if each == name]
-            scan = lake.table(name).files().sql
-            identity = "hex(_row_id) || epoch_us(_seen_at)::VARCHAR"
-            told = f"SELECT *, '{name}' || {identity} AS _named FROM ({scan}) WHERE {self.rows is None} OR list_contains(?, {identity})"
-            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
-            self.connection.execute(f'CREATE TABLE "{schema}"."{table}_kept" AS {told}', [kept])
+            named = f"SELECT *, '{name}' || hex(_row_id) || epoch_us(_seen_at)::VARCHAR AS _named FROM ({lake.table(name).files().sql})"
+            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"; CREATE TABLE "{schema}"."{table}_whole" AS {named}')
+            self._raw.append((schema, table))
+        self._copy(rows)
+        for schema, table in self._raw:
             rest = f'FROM "{schema}"."{table}_kept" WHERE _named NOT IN (FROM gone)'
             self.connection.execute(f'CREATE VIEW "{schema}"."{table}" AS SELECT * EXCLUDE (_named) {rest}')
         self.weights = lake.table("intermediate/int_firm_weights").scan().collect().to_arrow()
@@ -44,6 +43,20 @@ class Remade:
                 self.resolve()
             elif not model.python:
                 self.connection.execute(f'CREATE VIEW "{model.layer}"."{model.name}" AS {texts[model.name]}')
+
+    def keep(self, rows: Iterable[Raw]) -> Remade:
+        """The models over other raw rows, of which none is taken out."""
+        self._copy(rows)
+        self.take(frozenset())
+        return self
+
+    def _copy(self, rows: Iterable[Raw] | None) -> None:
+        kept = None if rows is None else [table + identity for table, identity in rows]
+        self.connection.execute("CREATE OR REPLACE TABLE kept AS SELECT unnest(?::VARCHAR[]) AS id", [kept])
+        which = "" if kept is None else "WHERE _named IN (FROM kept)"
+        for schema, table in self._raw:
+            whole = f'FROM "{schema}"."{table}_whole" {which}'
+            self.connection.execute(f'CREATE OR REPLACE TABLE "{schema}"."{table}_kept" AS {whole}')
 
     def resolve(self) -> None:
         """What Python makes of what is there; of the same records the same again."""

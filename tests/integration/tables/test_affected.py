@@ -154,7 +154,6 @@ def keys_of(world: World, place: Place, where: dict[str, Any]) -> list[tuple[str
     return [tuple(str(row[name]) for name in model.key) for row in mine]
 
 
-@pytest.mark.untraced
 def test_those_found_are_those_that_provenance_names_one_by_one(world: World, touched: list[Touched]) -> None:
     found = {each.capsule.digest for each in touched}
     assert found == by_brute_force(world, set(world.bad))

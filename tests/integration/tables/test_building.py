@@ -37,7 +37,7 @@ def test_what_is_made_again_from_the_same_versions_is_left_alone(builder: Builde
 
 
 # A few rows, those of some days with orders on their whole way, and those of weeks with every kind of change.
-@pytest.mark.parametrize("beats", [1, *(pytest.param(beats, marks=pytest.mark.untraced) for beats in (20, 120))])
+@pytest.mark.parametrize("beats", [1, 20, 120])
 def test_what_is_made_in_part_equals_what_is_made_as_a_whole(raw: RawCompany, builder: Builder, beats: int) -> None:
     assert lived(raw, beats) > 0
     partly = list(builder.build())

@@ -32,7 +32,6 @@ def ontology(project: Project) -> Ontology:
     return Ontology.declared().held_against(contracts)
 
 
-@pytest.mark.untraced
 def test_a_merge_that_is_split_again_leaves_the_graph_as_if_it_had_never_been_but_for_what_was_known(
     raw: RawCompany, builder: Builder, ontology: Ontology, arcadedb_graph: Graph
 ) -> None:

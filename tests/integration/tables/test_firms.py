@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 
 import polars as pl
-import pytest
 
 from graph.resolution.corrections import Corrections
 from pilothouse.tables.building import Builder
@@ -61,7 +60,6 @@ def test_every_merge_keeps_its_evidence(raw: RawCompany) -> None:
     assert set(links["weights_version"]) == {weights}
 
 
-@pytest.mark.untraced
 def test_a_merge_that_is_split_again_leaves_every_table_as_if_it_had_never_been(raw: RawCompany, builder: Builder) -> None:
     corrections, dice = Corrections(raw.lake), random.Random(3)
     for _ in range(TRIALS):
@@ -79,7 +77,6 @@ def test_a_merge_that_is_split_again_leaves_every_table_as_if_it_had_never_been(
         assert state(raw, builder) == before
 
 
-@pytest.mark.untraced
 def test_a_split_outlives_every_rerun_and_can_be_taken_back(raw: RawCompany, builder: Builder) -> None:
     before, found = state(raw, builder), firms(raw)
     links = raw.lake.table("intermediate/int_firm_link").scan().filter("is_same").sort("weight").collect()
@@ -99,7 +96,6 @@ def test_a_split_outlives_every_rerun_and_can_be_taken_back(raw: RawCompany, bui
     assert before.keys() == state(raw, builder).keys()
 
 
-@pytest.mark.untraced
 def test_a_record_keeps_its_firm_while_others_come_and_go(raw: RawCompany, builder: Builder) -> None:
     before = firms(raw)
     lived(raw, 40)

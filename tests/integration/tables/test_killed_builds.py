@@ -19,7 +19,6 @@ SOME = ["stg_s4__sales_order", "stg_s4__sales_order_item", "stg_s4__product", "d
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.untraced
 def test_after_a_kill_and_one_clean_build_every_table_is_what_a_full_rebuild_makes(tmp_path: Path, project: Project) -> None:
     trials = list(builds.killed(tmp_path, 3, seed=5, names=SOME))
     assert [fault for trial in trials for fault in trial.faults] == []

@@ -57,12 +57,11 @@ def marts(project: Project) -> Iterator[Model]:
     return (model for model in project.published.values() if model.layer != "staging" and not model.kept)
 
 
-@pytest.mark.untraced
 @pytest.mark.timeout(900)
 def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
     raw: RawCompany, explainer: Explainer, project: Project, whole_texts: Mapping[str, str]
 ) -> None:
-    dice = random.Random(5)
+    dice, remade = random.Random(5), Remade(raw.lake, project, whole_texts)
     for model in marts(project):
         table = raw.lake.table(model.table).scan().collect()
         columns = [column.name for column in model.columns if not column.name.startswith("_")]
@@ -70,7 +69,7 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
             told = table.row(dice.randrange(table.height), named=True)
             key = {name: str(told[name]) for name in model.key}
             explained = explainer.why(model.table, key)
-            remade = Remade(raw.lake, project, whole_texts, sorted(explained.raw()))
+            remade.keep(explained.raw())
             assert remade.row(model, key, frozenset()) == [tuple(told[name] for name in columns)], (model.table, key)
             answer = cache(partial(remade.row, model, key))
             made = sorted(by_itself(explained))
@@ -78,7 +77,6 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
                 assert is_cause(row, explained.raw(), answer), (model.table, key, row)
 
 
-@pytest.mark.untraced
 @pytest.mark.timeout(900)
 def test_what_depends_on_a_raw_row_is_every_row_whose_sources_it_is_among(raw: RawCompany, explainer: Explainer, project: Project) -> None:
     """Forward and back are one relation, over whole tables: impact names a row exactly if why of that row names the raw one."""

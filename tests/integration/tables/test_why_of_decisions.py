@@ -115,7 +115,6 @@ def grouped(capsules: list[Capsule], lake: Lake) -> Capsule:
     return next(each for each in capsules if "graph.group_exposure" in json.dumps(each.body["output"]["path"]))
 
 
-@pytest.mark.untraced
 @pytest.mark.timeout(900)
 def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
     lake: Lake, ledger: Ledger, decisions: Mapping[str, list[Capsule]], deciding: Deciding, again: DecidedAgain

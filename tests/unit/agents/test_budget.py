@@ -26,7 +26,6 @@ def some_cost(dice: random.Random) -> Cost:
     )
 
 
-@pytest.mark.untraced
 def test_no_run_overruns() -> None:
     """Ten thousand runs of calls that reserve, use less or all, take time, lie and fail at will."""
     dice, budget, refused = random.Random(3), Budget(money=Decimal(1), tokens=2_000, seconds=10, calls=10), 0

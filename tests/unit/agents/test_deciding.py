@@ -452,7 +452,6 @@ for came in deciding.decide():
 """
 
 
-@pytest.mark.untraced
 def test_a_kill_at_any_moment_decides_each_once(
     deciding: Make, database: Database, ledger: Ledger, proposals: Proposals, lake: Lake, tmp_path: Path
 ) -> None:

@@ -114,7 +114,6 @@ def agent() -> Iterator[Agent]:
     gateway.close()
 
 
-@pytest.mark.untraced
 def test_no_run_overruns_and_nothing_is_done(agent: Agent) -> None:
     ends: dict[str, int] = {}
     answers = 0
