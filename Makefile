@@ -38,7 +38,7 @@ up: install ## start everything, sync all sources, keep running (ARGS="--once" t
 	@touch $@
 
 test: install install-node ## run every test of the embedded defaults, and of servers that we did not write
-	@LINES_COVERED=90 $(BIN)/python -m slipcover --json --out .coverage.json -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@LINES_COVERED=90 $(BIN)/python -m slipcover --json --out .coverage.json -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-engines: .venv-engines/.installed ## run the tests of the other engines of tables: Spark, Snowflake, Databricks
 	@.venv-engines/bin/python -m pytest -p no:cacheprovider tests/engines $(ARGS)

@@ -37,9 +37,10 @@ __all__ = [
     "pytest_terminal_summary",
 ]  # fixtures and hooks
 
-# The same examples in every run, so that only a change can fail a test. HYPOTHESIS_PROFILE=searching looks for new ones.
-hypothesis.settings.register_profile("repeating", derandomize=True)
-hypothesis.settings.register_profile("searching", max_examples=1_000, print_blob=True)
+# The same examples in every run, each with the time that it takes, so that only a change can fail a test.
+# HYPOTHESIS_PROFILE=searching looks for new ones.
+hypothesis.settings.register_profile("repeating", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("searching", max_examples=1_000, print_blob=True, deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeating"))
 
 

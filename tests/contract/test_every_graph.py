@@ -220,7 +220,7 @@ def test_a_value_comes_back_as_it_went(graph: Graph, kind: str) -> None:
     assert told["same"] is (None if back is None else True)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.text("abcdefg_", min_size=1, max_size=5),

@@ -230,7 +230,7 @@ def test_cursors_of_every_kind_advance(kind: str, old: str, new: str, warehouse:
     assert second.watermark == first.watermark
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=st.lists(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 600)), max_size=6), min_size=1, max_size=5))
 def test_whatever_changes_between_reads_the_reads_together_hold_the_table(
     rounds: list[list[tuple[int, int]]], postgres_url: str, source: Source

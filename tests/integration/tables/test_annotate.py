@@ -76,7 +76,7 @@ items = st.lists(st.tuples(st.integers(0, 4), st.one_of(st.none(), few), few), m
 def test_what_is_named_is_what_brute_force_finds(text: str) -> None:
     told = annotated(text, SCHEMA)
 
-    @settings(max_examples=15, deadline=None)
+    @settings(max_examples=15)
     @given(orders, items)
     def holds(some_orders: list[tuple[Any, ...]], some_items: list[tuple[Any, ...]]) -> None:
         fill(connection, {"o": some_orders, "i": some_items, "f": [("Adler",), ("Berg",)]})

@@ -138,7 +138,7 @@ asked = st.tuples(st.sampled_from(["exposure", "broken", "secret", "nothing"]), 
 
 
 @given(st.lists(asked, max_size=12))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_replay_hears_what_the_run_heard(steps: list[tuple[str, dict[str, str]]]) -> None:
     recorder = Recorder()
     then = [told(layered(recorder), name, arguments) for name, arguments in steps]

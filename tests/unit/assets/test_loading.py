@@ -351,7 +351,7 @@ def test_types_that_delta_has_not_become_text_and_stay_unchanged_on_the_next_rea
 State = st.dictionaries(st.integers(0, 6), st.sampled_from("abc"), max_size=6)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(states=st.lists(State, min_size=1, max_size=5))
 @pytest.mark.parametrize("stream", [SNAPSHOT, BY_CURSOR], ids=["snapshot", "cursor"])
 def test_after_every_sync_the_table_equals_the_source(

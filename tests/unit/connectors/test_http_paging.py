@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.http.exchange import Page, Request, Response, walk
@@ -28,14 +28,12 @@ def pages(links: dict[str, str | None], counts: dict[str, int] | None = None) ->
     return walk(Request(url="0"), ByLink(), fetch, source="s4", most_empty=3)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 50))
 def test_a_chain_is_walked_to_its_end_in_order(length: int) -> None:
     links = {str(n): str(n + 1) if n + 1 < length else None for n in range(length)}
     assert [page.response.url for page in pages(links)] == [str(n) for n in range(length)]
 
 
-@settings(deadline=None)
 @given(length=st.integers(1, 30), back=st.integers(0, 29))
 def test_a_circle_of_any_length_is_noticed_before_a_page_is_read_twice(length: int, back: int) -> None:
     links: dict[str, str | None] = {str(n): str(n + 1) for n in range(length)}
@@ -59,7 +57,6 @@ def test_an_empty_last_page_after_empty_pages_is_the_end() -> None:
     assert len(list(pages(links, {"0": 0, "1": 0, "2": 0}))) == 3
 
 
-@settings(deadline=None)
 @given(items=st.lists(st.integers(), max_size=30), depth=st.integers(0, 5))
 def test_prefetching_changes_neither_pages_nor_order(items: list[int], depth: int) -> None:
     assert list(prefetch(iter(items), depth)) == items

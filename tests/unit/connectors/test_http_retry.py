@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.http.breaker import CircuitBreaker, breaker_of
@@ -26,20 +26,17 @@ class Clock:
         return self.now
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_retry_after_in_seconds(seconds: int) -> None:
     assert retry_after(f" {seconds} ", NOW) == seconds
 
 
-@settings(deadline=None)
 @given(st.integers(0, 20 * 86_400).map(lambda seconds: NOW + timedelta(seconds=seconds)))
 def test_retry_after_as_a_date(when: datetime) -> None:
     assert retry_after(format_datetime(when, usegmt=True), NOW) == (when - NOW).total_seconds()
     assert retry_after(format_datetime(when).removesuffix(" +0000"), NOW) == (when - NOW).total_seconds()
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_retry_after_of_any_text_is_a_sane_number_or_nothing(text: str) -> None:
     seconds = retry_after(text, NOW)
@@ -50,7 +47,6 @@ def test_a_date_that_has_passed_asks_for_no_wait() -> None:
     assert retry_after("Sun, 06 Nov 1994 08:49:37 GMT", NOW) == 0
 
 
-@settings(deadline=None)
 @given(attempt=st.integers(1, 100), elapsed=st.floats(0, 400), draw=st.floats(0, 1, exclude_max=True))
 def test_a_pause_stays_within_its_bounds(attempt: int, elapsed: float, draw: float) -> None:
     retry = Retry(attempts=50)
@@ -69,7 +65,6 @@ def test_pauses_grow_and_are_spread_from_zero_on() -> None:
     assert retry.pause(5, error, 0, lambda: 0.0) == 0
 
 
-@settings(deadline=None)
 @given(wish=st.floats(0, 500), draw=st.floats(0, 1, exclude_max=True))
 def test_a_sources_wish_is_never_undercut(wish: float, draw: float) -> None:
     pause = Retry().pause(1, SourceUnavailable("x", retry_after=wish), 0, lambda: draw)
@@ -138,7 +133,6 @@ def test_clients_of_one_source_share_a_breaker() -> None:
     assert breaker_of("shared", "http://a:1") is not breaker_of("shared", "http://a:2")
 
 
-@settings(deadline=None)
 @given(gaps=st.lists(st.floats(0, 30), max_size=60), most=st.integers(1, 8))
 def test_no_window_ever_holds_more_than_the_budget(gaps: list[float], most: int) -> None:
     clock = Clock()

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sap.changes import Position, Progress, clock_of, start_of_read
@@ -27,7 +27,6 @@ def column(*moments: datetime | None) -> pa.Array:
     return pa.array(moments, UTC_MICROSECONDS)
 
 
-@settings(deadline=None)
 @given(MINUTES, st.none() | MINUTES, MINUTES)
 def test_a_position_survives_being_json(cursor: datetime, source: datetime | None, ours: datetime) -> None:
     before = position(cursor, source=source, ours=ours)
@@ -51,7 +50,6 @@ def test_a_source_whose_clock_was_set_back_is_read_from_where_its_time_was_when_
     assert start == NOON - timedelta(hours=1) - LAG
 
 
-@settings(deadline=None)
 @given(cursor=MINUTES, source=MINUTES, passed=st.integers(0, 5000), jump=st.integers(-5000, 5000), late=st.integers(0, 5))
 def test_no_change_made_since_the_last_read_is_before_the_start(
     cursor: datetime, source: datetime, passed: int, jump: int, late: int
@@ -64,7 +62,6 @@ def test_no_change_made_since_the_last_read_is_before_the_start(
     assert start <= max(stamped_at_worst, last.cursor - LAG)
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.none() | MINUTES, max_size=5), max_size=6), MINUTES)
 def test_a_watermark_is_the_latest_change_and_never_goes_back(batches: list[list[datetime | None]], before: datetime) -> None:
     begun = position(before, source=None)

@@ -294,7 +294,7 @@ def test_a_row_from_the_future_does_not_hide_later_changes(service: Service, con
     assert sorted(ids(read(connect(cursor="At"), first[-1].watermark))) == [1, 2]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 4)), max_size=6), min_size=1, max_size=4),
     batch_rows=st.integers(1, 7),

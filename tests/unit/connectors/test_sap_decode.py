@@ -71,7 +71,7 @@ WIRES: list[tuple[str, Property, st.SearchStrategy[Any], Any]] = [
 
 @pytest.mark.parametrize(("field", "values", "wire"), [case[1:] for case in WIRES], ids=[case[0] for case in WIRES])
 def test_every_type_comes_through_unchanged_in_bulk_and_one_by_one(field: Property, values: st.SearchStrategy[Any], wire: Any) -> None:
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(st.lists(st.none() | values, min_size=1, max_size=30))
     def comes_through(given_values: list[Any]) -> None:
         page = rows(*(None if value is None else wire(value) for value in given_values))
@@ -110,7 +110,7 @@ TYPES = [case[1] for case in WIRES if case[0] not in ("Int64 bare", "Double bare
 @pytest.mark.parametrize("field", TYPES, ids=lambda field: field.native_type)
 @pytest.mark.parametrize("version", [2, 4])
 def test_bulk_never_takes_what_one_by_one_refuses_or_reads_otherwise(field: Property, version: int) -> None:
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(st.lists(ODD, min_size=1, max_size=3))
     def never(values: list[Any]) -> None:
         page = rows(*values)
@@ -258,7 +258,6 @@ def test_a_page_of_v2_and_one_of_v4_come_out_alike() -> None:
         assert ([bytes(row) for row in page.rows], page.count, page.next_link, page.delta_link) == ([b'{"a":1}', b'{"a":2}'], 2, "N", None)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_page_that_is_cut_anywhere_is_transient(data: st.DataObject) -> None:
     body = json.dumps({"value": [{"k": "ä" * n, "v": n} for n in range(4)], "@odata.nextLink": "x"}).encode()
@@ -275,7 +274,6 @@ def test_what_is_no_page_is_a_changed_contract(body: bytes) -> None:
         open_page(answer(body), 4, where="s4 / orders")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_an_error_of_ours_or_a_page(body: bytes) -> None:
     assume(not body.lstrip().startswith(b"{"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sap.metadata import ServiceShape, parse_metadata
@@ -152,7 +152,6 @@ def test_what_describes_no_service_is_a_changed_contract(document: bytes) -> Non
         service(document)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_document_crashes_the_parser(document: bytes) -> None:
     with pytest.raises(SourceContractChanged):

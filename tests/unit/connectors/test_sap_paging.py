@@ -62,7 +62,6 @@ def counted(rows: list[int], request: Request, *, cap: int, top: int) -> ODataPa
     return joined(replace(page(len(came), link), rows=[str(row).encode() for row in came]), Reached.of(request).marks)
 
 
-@settings(deadline=None)
 @given(total=st.integers(0, 60), top=st.integers(1, 20), cap=st.integers(1, 20))
 def test_counting_reads_every_row_once_even_if_the_server_caps_a_page(total: int, top: int, cap: int) -> None:
     rows, first = list(range(total)), Request(url=address(SET, {"$top": str(top)}))
@@ -70,7 +69,7 @@ def test_counting_reads_every_row_once_even_if_the_server_caps_a_page(total: int
     assert [int(row) for each in pages for row in each.rows] == list(range(total))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(total=st.integers(0, 60), top=st.integers(2, 20), fates=st.lists(st.tuples(st.integers(0, 59), st.booleans()), max_size=30))
 def test_counting_misses_no_row_while_others_are_deleted_or_move_to_the_end(total: int, top: int, fates: list[tuple[int, bool]]) -> None:
     rows, waiting = list(range(total)), list(fates)
@@ -117,7 +116,6 @@ def test_pages_that_never_hang_together_are_a_changed_contract() -> None:
         )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["$filter", "$select", "x"]), TEXT, min_size=1))
 def test_an_address_carries_every_text_and_no_plus_for_a_space(options: dict[str, str]) -> None:
     url = address(SET, options)
@@ -176,7 +174,6 @@ def test_a_deletion_tells_its_key_in_every_dialect(deletion: bytes) -> None:
     assert str(table.schema.field("_changed_at").type) == "timestamp[us, tz=UTC]"
 
 
-@settings(deadline=None)
 @given(order=TEXT, item=st.integers(-(2**31), 2**31 - 1), escaped=st.booleans())
 def test_any_key_survives_being_written_into_an_address(order: str, item: int, escaped: bool) -> None:
     from json import dumps

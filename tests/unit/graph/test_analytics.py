@@ -80,13 +80,13 @@ def test_the_measures_of_known_graphs_are_those_of_networkx(graph: Any) -> None:
     agrees(graph)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(random_graphs(directed=True))
 def test_the_measures_of_any_directed_graph_are_those_of_networkx(graph: Any) -> None:
     agrees(graph)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(random_graphs(directed=False))
 def test_the_measures_of_any_graph_are_those_of_networkx(graph: Any) -> None:
     agrees(graph)
@@ -103,7 +103,7 @@ def test_communities_are_as_close_as_the_best_that_networkx_finds_and_the_same_i
     assert communities(Network(shuffled, directed=False)).equals(found)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.sets(st.tuples(st.sampled_from("abcdefg"), st.sampled_from("12345")), max_size=20))
 def test_likeness_is_that_of_networkx(has: set[tuple[str, str]]) -> None:
     frame = pl.DataFrame(sorted(has), schema={"node": pl.String, "item": pl.String}, orient="row")
@@ -161,7 +161,7 @@ def test_a_holding_adds_up_over_every_way() -> None:
     assert dict(held(owed, holdings(OWNS)).iter_rows()) == {"bolts": 1_000, "fund": 200, "holding": 1_050, "steel": 700, "wood": 500}
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(random_graphs(directed=True))
 def test_holdings_are_the_shares_along_every_way_there_is(graph: Any) -> None:
     """On graphs without circles: every simple path, one by one."""

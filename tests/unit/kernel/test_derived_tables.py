@@ -37,7 +37,7 @@ def table(tmp_path: Path) -> Table:
 states = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(0, 3), max_size=8)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(states, min_size=1, max_size=4))
 def test_a_merged_table_equals_one_that_was_replaced(tmp_path_factory: pytest.TempPathFactory, steps: list[dict[str, int]]) -> None:
     lake = Lake(str(tmp_path_factory.mktemp("lake")))

@@ -46,7 +46,7 @@ events = st.builds(Event, st.text("abc.é\\\t\n", min_size=1, max_size=9), text,
 
 
 @given(batch=st.lists(events, min_size=1, max_size=5))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_event_comes_back_as_it_was_told(log: EventLog, batch: list[Event]) -> None:
     ids = log.append(batch)
     found = log.read(after=ids[0] - 1)

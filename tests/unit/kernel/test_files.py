@@ -69,7 +69,7 @@ def read(table: Table, where: str = "", *values: Any) -> pa.Table:
 
 @pytest.mark.parametrize("kind", VALUES, ids=str)
 def test_what_is_written_is_read_again_and_every_value_lies_within_the_statistics(kind: pa.DataType, tmp_path_factory: Any) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.lists(st.none() | VALUES[kind], min_size=1, max_size=12))
     def holds(values: list[Any]) -> None:
         table = Lake(str(tmp_path_factory.mktemp("lake"))).table("any")

@@ -114,7 +114,7 @@ def test_text_takes_less_room_than_it_is_long(tmp_path: Path) -> None:
 
 
 @given(contents=st.lists(st.binary(max_size=2000), max_size=8))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_contents_come_back_unchanged(contents: list[bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         objects = Objects(folder)

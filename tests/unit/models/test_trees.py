@@ -253,7 +253,7 @@ def test_every_declared_tree_is_proved_and_named_after_its_file() -> None:
     assert set(find_tree("credit_release").actions) == {"release", "prepayment", "hold"}
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(trees(), st.sampled_from(["FIRST", "UNIQUE", "ANY"]))
 def test_a_tree_that_goes_out_as_a_table_comes_back_and_decides_alike(document: TreeFile, policy: Any) -> None:
     before = Tree.checked(document, FACTS, Lines("random", {}))

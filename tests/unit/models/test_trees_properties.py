@@ -16,7 +16,7 @@ from pilothouse.kernel.errors import ConfigError
 from tests.unit.models.random_trees import FACTS, SEEN, asked, documents, rows, trees, way
 
 LINES = Lines("random.yaml", {})
-searching = settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+searching = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 TYPES = {"number": pl.Float64, "integer": pl.Int64, "text": pl.String, "bool": pl.Boolean, "date": pl.Date}
 
 

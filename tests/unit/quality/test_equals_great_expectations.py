@@ -189,7 +189,7 @@ def test_every_verdict_and_count_equals_great_expectations_on_pandas(rows: list[
 
 # 8 rules a frame, because GX on pandas takes 30 ms a rule.
 @given(rows=st.lists(ROW, max_size=12), rules=st.lists(st.sampled_from(RULES), min_size=8, max_size=8, unique_by=lambda rule: rule.name))
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=30, suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])
 def test_verdicts_and_counts_equal_great_expectations_on_any_rows(rows: list[tuple[Any, ...]], rules: list[Rule]) -> None:
     assert differences(rows, rules) == []
 

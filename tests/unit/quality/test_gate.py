@@ -133,7 +133,7 @@ def test_a_rejected_row_of_any_types_becomes_json() -> None:
 
 
 @given(values=st.lists(st.one_of(st.none(), st.integers(-5, 5)), max_size=60), cut=st.integers(1, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_row_is_lost_or_doubled_and_chunks_make_no_difference(values: list[int | None], cut: int) -> None:
     frame = pl.DataFrame({"id": range(len(values)), "amount": values}, schema={"id": pl.Int64, "amount": pl.Int64})
     gate, whole = Gate([AMOUNT], ["id"]), Gate([AMOUNT], ["id"])

@@ -33,7 +33,7 @@ PATTERNS = [
 
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
 @given(text=st.text(alphabet="ab[]&~x$1² \n\t\x1c_é-\\", max_size=6), pattern=st.sampled_from(PATTERNS))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_a_translated_pattern_finds_what_python_finds(text: str, pattern: str) -> None:
     found = pl.select(pl.lit(text).str.contains(translated(pattern))).item()
     assert found == (re.search(pattern, text) is not None)
@@ -50,7 +50,7 @@ def test_a_usable_pattern_has_no_complaint() -> None:
 
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
 @given(pattern=st.text(alphabet=r"ab01()[]{}^$|*+?.,-\\wdsSbZx&~<>=!:P", max_size=10))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_what_is_not_asked_of_the_engine_is_what_it_takes(pattern: str) -> None:
     """Most patterns are certain by their look. None of these may be one that the engine refuses when rows are judged."""
     if not untranslatable(pattern):

@@ -140,7 +140,7 @@ def test_the_admin_can_expire_a_token(sap: Scene) -> None:
 _acts = st.lists(st.tuples(st.sampled_from(["update", "delete", "insert", "sync"]), st.integers(1, 6)), max_size=25)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_acts, st.integers(1, 4))
 def test_a_copy_fed_by_deltas_equals_the_source(sap: Scene, acts: list[tuple[str, int]], size: int) -> None:
     entity = entities.SALES_ORDER_PARTNER

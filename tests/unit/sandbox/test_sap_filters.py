@@ -102,7 +102,7 @@ def test_a_filter_that_makes_no_sense_is_refused(text: str) -> None:
     assert refused.value.status == 400
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=60))
 def test_no_text_does_worse_than_a_refusal(text: str) -> None:
     with suppress(ODataError):
@@ -145,7 +145,7 @@ _predicates = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_predicates)
 def test_any_nesting_of_conditions_means_what_it_says(matches: Callable[[str, Version], set[str]], predicate: _Predicate) -> None:
     text, wanted = predicate

@@ -222,7 +222,7 @@ _names = st.sampled_from(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([f"{ORDERS_V2}/A_SalesOrder", f"{ORDERS_V4}/SalesOrder", f"{ORDERS_V4}/"]),
     _awkward,

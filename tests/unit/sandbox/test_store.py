@@ -157,7 +157,7 @@ def test_the_order_of_timestamps_as_text_is_their_order_in_time(microseconds: li
     assert sorted(map(timestamp, moments)) == [timestamp(moment) for moment in sorted(moments)]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(st.tuples(st.sampled_from(["insert", "update", "delete"]), st.sampled_from("abc")), max_size=25))
 def test_replaying_the_log_rebuilds_the_keys(tmp_path: Path, acts: list[tuple[str, str]]) -> None:
     path = tmp_path / "replayed.sqlite"
