@@ -79,6 +79,19 @@ class _Telling:
             yield Dependent(*self.found.at, dict(zip(self.model.key, key, strict=True)), told)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked of one table: `last`, where nothing else is made of it, so that one column for sure is as good as all, and rows that
+    are not to be told of need not be looked at."""
+
+    last: bool
+    among: Collection[Key] | None
+
+    def has(self, key: Key) -> bool:
+        """Whether a row is to be looked at."""
+        return not self.last or self.among is None or key in self.among
+
+
 class Impact:
     """The rows that depend on some others, as the tables are now or as they were."""
 
@@ -95,19 +108,22 @@ class Impact:
     ) -> Iterator[Dependent]:
         """The rows of every table that depend on any of these. Rows of a raw table go by their identity, alone or with the moment when a
         version of them was seen; others by their key. Tables that are named in `versions` are taken at these and no others are asked;
-        without a name, all are, as they are now. `tell` names the tables to tell of, and which of their rows; all without it."""
+        without a name, all are, as they are now. `tell` names the tables to tell of, and which of their rows; all without it. With it, it
+        is not told in how many columns a row depends on them that nothing further is made of."""
         telling: list[_Telling] = []
+        asked = [each for each in self._models if (not versions or each.table in versions) and not each.kept]
+        below = {name for model in asked for name in self._explainer.inputs_of(model)}
         with self._explainer.walk() as walk:
             start = self._start(walk, table, keys, versions)
             reached = {table: start}
-            for model in self._models if start.cells else ():
-                asked = not versions or model.table in versions
-                if asked and not model.kept and reached.keys() & set(self._explainer.inputs_of(model)):
-                    found = self._reached(walk, model, reached, versions)
+            for model in asked if start.cells else ():
+                if reached.keys() & set(self._explainer.inputs_of(model)):
+                    among = None if tell is None else tell.get(model.table)
+                    last = tell is not None and model.table not in below
+                    found = self._reached(walk, model, reached, versions, _Wanted(last, among))
                     if found is not None and found.cells:
                         reached[model.table] = found
                         if tell is None or model.table in tell:
-                            among = None if tell is None else tell[model.table]
                             telling.append(_Telling(model, found, {*found.cells} if among is None else found.cells.keys() & {*among}))
         self._settle(telling, start)
         for each in telling:
@@ -133,7 +149,9 @@ class Impact:
     def _at(self, table: str, versions: Mapping[str, int]) -> At:
         return At(table, versions[table] if table in versions else self._explainer.reading.newest(table))
 
-    def _reached(self, walk: Walk, model: Model, reached: Mapping[str, _Reached], versions: Mapping[str, int]) -> _Reached | None:
+    def _reached(
+        self, walk: Walk, model: Model, reached: Mapping[str, _Reached], versions: Mapping[str, int], wanted: _Wanted
+    ) -> _Reached | None:
         at = self._at(model.table, versions)
         inputs = [At(name, version) for name, version in self._explainer.reading.inputs(at).items()]
         whole = self._explainer.text(model, (), inputs)
@@ -145,14 +163,19 @@ class Impact:
         if not self._ask_candidates(walk, model, at, inputs, changed):
             return None
         asked = walk.asked_together(at, columns, _named(changed.values()))
-        found = _Reached(at)
-        for key in asked.traces:
-            there = {name: asked.cell(key, name) for name in ("", *columns)}
-            cells = {name: _depends(asked, needed, there[""], reached) for name, needed in there.items()}
-            told = {name: certain for name, certain in cells.items() if certain is not None}
+        found, hits = _Reached(at), _Hits(asked, reached)
+        for key in filter(wanted.has, asked.traces):
+            there, told = dict[str, Needed](), dict[str, bool]()
+            for name in ("", *sorted(columns)):
+                there[name] = asked.cell(key, name)
+                certain = _depends(hits, there[name], there[""])
+                if certain is not None:
+                    told[name] = certain
+                if certain and wanted.last:
+                    break
             if told:
                 found.cells[key] = told
-                if not any(told.values()) and _depends(asked, _together(there.values()), Needed(), reached) is None:
+                if not any(told.values()) and _depends(hits, _together(there.values()), Needed()) is None:
                     found.idle.add(key)
         return found
 
@@ -200,19 +223,34 @@ def _can_reach(recipe: Recipe, below: Mapping[tuple[str, str], _Reached]) -> boo
     return any(known & {"", _ALL, column} for known, column in found)
 
 
-def _depends(asked: Asked, needed: Needed, beside: Needed, reached: Mapping[str, _Reached]) -> bool | None:
+def _depends(hits: _Hits, needed: Needed, beside: Needed) -> bool | None:
     """Whether what this needs depends on what was reached: for sure, or (False) perhaps, or not at all. An alternative that is needed
     anyway, be it by what is needed `beside`, makes the others of its choice idle."""
-    found = [each for each in (_hit(asked, atom, reached) for atom in needed.atoms) if each is not None]
+    found = [each for each in (hits[atom] for atom in needed.atoms) if each is not None]
     if any(found):
         return True
     for choice in needed.choices.values():
         if found:
             break
-        if any(_hit(asked, atom, reached) is not None for one in choice.values() for atom in one.everything()):
+        if any(hits[atom] is not None for one in choice.values() for atom in one.everything()):
             sure = needed.atoms | beside.atoms
             found += [] if any(not one.choices and one.atoms <= sure for one in choice.values()) else [False]
     return False if found else None
+
+
+class _Hits(dict[str, bool | None]):
+    """What is known of each atom of one table's traces: whether it was reached for sure, or (False) perhaps, or not at all. One row is
+    in the traces of many, by many columns."""
+
+    def __init__(self, asked: Asked, reached: Mapping[str, _Reached]) -> None:
+        super().__init__()
+        self._asked = asked
+        self._reached = reached
+
+    def __missing__(self, atom: str) -> bool | None:
+        at, key, column = self._asked.source(atom)
+        hit = self[atom] = self._reached[at.table].hit(key, column) if at.table in self._reached else None
+        return hit
 
 
 def _together(several: Iterable[Needed]) -> Needed:
@@ -220,11 +258,6 @@ def _together(several: Iterable[Needed]) -> Needed:
     for each in several:
         found.merge(each)
     return found
-
-
-def _hit(asked: Asked, atom: str, reached: Mapping[str, _Reached]) -> bool | None:
-    at, key, column = asked.source(atom)
-    return reached[at.table].hit(key, column) if at.table in reached else None
 
 
 def _named(several: Iterable[_Reached]) -> list[str]:
