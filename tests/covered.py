@@ -1,7 +1,8 @@
-"""How much of the code was covered is told before pytest's last line, and too little fails the run.
+"""How much of the code was covered is told before pytest's last line, and too little fails a run of all tests.
 
 Slipcover measures (`make test`): it takes its marks out of the bytecode once a line was reached, where a tracer is called for every line
-of every library, which took a fifth of the whole suite. It prints after pytest has ended, or writes a file; the terminal says it here.
+of every library, and took a fifth of a test's time (decision 17). It prints after pytest has ended, or writes a file; the terminal
+says it here.
 """
 
 from __future__ import annotations

@@ -108,8 +108,8 @@ class Impact:
     ) -> Iterator[Dependent]:
         """The rows of every table that depend on any of these. Rows of a raw table go by their identity, alone or with the moment when a
         version of them was seen; others by their key. Tables that are named in `versions` are taken at these and no others are asked;
-        without a name, all are, as they are now. `tell` names the tables to tell of, and which of their rows; all without it. With it, it
-        is not told in how many columns a row depends on them that nothing further is made of."""
+        without a name, all are, as they are now. `tell` names the tables to tell of, and which of their rows; all without it.
+        Where it names some and nothing asked is made of a table, one column is enough to tell a row of it: the others are not looked at."""
         telling: list[_Telling] = []
         asked = [each for each in self._models if (not versions or each.table in versions) and not each.kept]
         below = {name for model in asked for name in self._explainer.inputs_of(model)}

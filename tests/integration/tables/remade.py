@@ -44,11 +44,10 @@ class Remade:
             elif not model.python:
                 self.connection.execute(f'CREATE VIEW "{model.layer}"."{model.name}" AS {texts[model.name]}')
 
-    def keep(self, rows: Iterable[Raw]) -> Remade:
+    def keep(self, rows: Iterable[Raw]) -> None:
         """The models over other raw rows, of which none is taken out."""
         self._copy(rows)
         self.take(frozenset())
-        return self
 
     def _copy(self, rows: Iterable[Raw] | None) -> None:
         kept = None if rows is None else [table + identity for table, identity in rows]
