@@ -143,13 +143,14 @@ def grown(tree: Tree, row: Row, told: set[int]) -> Tree:
             tree.add("[dim]as told above[/]")
         return tree
     told.add(id(row))
-    chosen = {place for choice in row.choices for rows in choice for place in rows}
+    chosen = {place for choice in row.choices for rows in choice.alternatives for place in rows}
     for place, source in enumerate(row.sources):
         if place not in chosen:
             grown(tree.add(in_a_line(source)), source, told)
     for choice in row.choices:
-        several = tree.add(f"[italic]any one of these {len(choice)} would do[/]")
-        for rows in choice:
+        more = f", or of {choice.more:,} more that are not told" if choice.more else ""
+        several = tree.add(f"[italic]any one of these {len(choice.alternatives)} would do{more}[/]")
+        for rows in choice.alternatives:
             one = several if len(rows) == 1 else several.add("[italic]together[/]")
             for place in rows:
                 grown(one.add(in_a_line(row.sources[place])), row.sources[place], told)

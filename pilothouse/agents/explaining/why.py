@@ -90,7 +90,10 @@ class Why:
         def number(row: Row) -> int:
             if id(row) not in numbers:
                 below = [number(each) for each in row.sources]
-                choices = [[[below[place] for place in rows] for rows in choice] for choice in row.choices]
+                choices = [
+                    {"alternatives": [[below[place] for place in rows] for rows in choice.alternatives], "more": choice.more}
+                    for choice in row.choices
+                ]
                 plainly = {"table": row.table, "version": row.version, "key": row.key, "values": row.values}
                 numbers[id(row)] = len(told)
                 told.append({"row": len(told), **plainly, "sources": below, "choices": choices})

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 from itertools import chain
 from typing import Final
 
 SEPARATOR: Final = "\x1f"  # of a row and its column in an atom
+WIDE: Final = 200  # alternatives: of more, nobody reads the rest, and each has a tree of its own
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Needed:
 
     atoms: set[str] = field(default_factory=set)
     choices: dict[str, dict[str, Needed]] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)  # by a choice's name, how many more alternatives it has
 
     def merge(self, other: Needed) -> None:
         """Need what the other needs, too."""
@@ -27,6 +29,21 @@ class Needed:
     def everything(self) -> set[str]:
         """All atoms, whether needed or one choice of several."""
         return self.atoms.union(*(each.everything() for choice in self.choices.values() for each in choice.values()))
+
+    def narrowed(self) -> Needed:
+        """The same, with no choice as wide as a table: the first alternatives of each are left, by their rows' keys, and none where
+        one is there anyway. A country is there for any of its firms; nobody asks for the tree of each."""
+        if all(len(choice) <= WIDE for choice in self.choices.values()):
+            return self
+        found, rows = Needed(self.atoms), set(map(row_of, self.atoms))
+        for name, choice in self.choices.items():
+            if len(choice) <= WIDE:
+                found.choices[name] = choice
+            elif not any(each.met(rows, (), name) for each in choice.values()):
+                first = nsmallest(WIDE, choice, key=lambda each: (min(choice[each].atoms, default=""), each))
+                found.choices[name] = {each: choice[each] for each in first}
+                found.left_out[name] = len(choice) - WIDE
+        return found
 
     def lifted(self, source: Callable[[str], Needed], name: str) -> Needed:
         """The same in terms of what each atom needs in turn. Choices are named apart from those of other tables."""

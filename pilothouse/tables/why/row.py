@@ -11,7 +11,14 @@ from typing import Any
 from pilothouse.tables.why.needed import Needed
 
 Key = tuple[str, ...]  # a row's key, each part as text
-Choice = tuple[tuple[int, ...], ...]  # alternatives, each by the places of its rows among the sources
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Alternatives of which any one would do, each by the places of its rows among the sources; and how many more there are."""
+
+    alternatives: tuple[tuple[int, ...], ...]
+    more: int = 0
 
 
 @dataclass
@@ -28,13 +35,14 @@ class Row:
     choices: list[Choice] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """For programs. A source that is one of several alternatives says of which choice, and which of its alternatives."""
+        """For programs. A source that is one of several alternatives says of which choice, and which of its alternatives; of a choice
+        too wide to be told whole it says how many more there are."""
         told = {"table": self.table, "version": self.version, "key": self.key, "values": self.values}
         sources = [source.as_json() for source in self.sources]
         for number, choice in enumerate(self.choices):
-            for place, rows in enumerate(choice):
+            for place, rows in enumerate(choice.alternatives):
                 for each in rows:
-                    sources[each] |= {"choice": number + 1, "alternative": place + 1}
+                    sources[each] |= {"choice": number + 1, "alternative": place + 1, **({"more": choice.more} if choice.more else {})}
         return {**told, "sources": sources}
 
     def raw(self) -> dict[tuple[str, str], Row]:
@@ -55,11 +63,11 @@ def alternatives(needed: Needed, place: Callable[[str], int | None]) -> list[Cho
     choices is told with the first, and of a choice of which one alternative is left nothing has to be told."""
     taken: set[int | None] = {None, *(place(atom) for atom in needed.atoms)}
     found: list[Choice] = []
-    for choice in needed.choices.values():
+    for name, choice in needed.choices.items():
         places = [{place(atom) for atom in each.everything()} - taken for each in choice.values()]
         in_how_many = Counter(chain.from_iterable(places))
         told = {tuple(sorted(each for each in rows if each is not None and in_how_many[each] == 1)) for rows in places} - {()}
         if len(told) > 1:
-            found.append(tuple(sorted(told)))
+            found.append(Choice(tuple(sorted(told)), needed.left_out.get(name, 0)))
             taken |= {each for rows in told for each in rows}
     return found

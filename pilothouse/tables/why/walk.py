@@ -71,8 +71,11 @@ class Walk:
     def _settled(self, wanted: Iterable[tuple[At, Key, set[str]]]) -> set[str]:
         needed = Needed()
         for at, key, columns in wanted:
-            for column in ("", *sorted(columns)):
-                needed.merge(self._need((at, key, column)))
+            asked = self._tables[at]
+            if asked.inputs:
+                needed.merge(self._lifted(asked, asked.whole(key, columns)))
+            else:
+                needed.merge(self._need((at, key, "")))
         return needed.settled()
 
     def _ask_down(self, pending: dict[At, dict[Key, set[str]]]) -> None:
@@ -157,11 +160,15 @@ class Walk:
             if not asked.inputs:  # a raw row, or what was learned once: it is named with its version
                 found = Needed({SEPARATOR.join((at.table, *key, ""))})
             else:
-                told = asked.cell(key, column)
-                found = told.lifted(lambda atom: self._need_of(asked.source(atom)), f"{at.table}@{at.version}")
-                self._note_values(asked)
+                found = self._lifted(asked, asked.cell(key, column).narrowed())
             self._needs[cell] = found
         return self._needs[cell]
+
+    def _lifted(self, asked: Asked, told: Needed) -> Needed:
+        """In raw rows, what is told of a table in rows of its inputs."""
+        found = told.lifted(lambda atom: self._need_of(asked.source(atom)), f"{asked.at.table}@{asked.at.version}")
+        self._note_values(asked)
+        return found
 
     def _note_values(self, asked: Asked) -> None:
         """What raw rows say, as traces told."""
@@ -191,9 +198,7 @@ class Walk:
         row.values = {
             name: value for name, value in asked.values.get(key, {}).items() if name in {*columns, *asked.key} or not asked.inputs
         }
-        local = Needed()
-        for column in ("", *sorted(columns)):
-            local.merge(asked.cell(key, column))
+        local = asked.whole(key, columns)
         below: dict[tuple[At, Key], set[str]] = {}
         for atom in local.everything():
             source, its_key, its = asked.source(atom)
@@ -211,8 +216,7 @@ class Walk:
             at, key, column = cell
             asked = self._tables[at]
             if asked.inputs:
-                atoms = asked.cell(key, "").everything() | asked.cell(key, column).everything()
-                found = any(self._leads_to(asked.source(atom), settled) for atom in atoms)
+                found = any(self._leads_to(asked.source(atom), settled) for atom in asked.everything({key: {column}}))
             else:
                 found = SEPARATOR.join((at.table, *key, "")) in settled
             self._leads[cell] = found
@@ -237,11 +241,19 @@ class Asked:
             return Needed()
         return self.telling.of(self.text.columns[column] if column else self.text.exists, self.traces[key])
 
+    def whole(self, key: Key, columns: Iterable[str]) -> Needed:
+        """What a row depends on that matters in these columns, all of them together: what one of them needs settles choices of others."""
+        found = Needed()
+        for column in ("", *sorted(columns)):
+            found.merge(self.cell(key, column))
+        return found.narrowed()
+
     def source(self, atom: str) -> Cell:
         """The table, the row and the column that an atom names."""
         table, *key, column = atom.split(SEPARATOR)
         return self.inputs[table], tuple(key), column
 
     def everything(self, wanted: Mapping[Key, set[str]]) -> set[str]:
-        """All atoms of these cells."""
-        return set().union(*(self.cell(key, column).everything() for key, columns in wanted.items() for column in ("", *columns)))
+        """All atoms of these cells that may matter."""
+        cells = (self.cell(key, column).narrowed() for key, columns in wanted.items() for column in {"", *columns})
+        return set().union(*(each.everything() for each in cells))

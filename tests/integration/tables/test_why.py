@@ -26,7 +26,7 @@ from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.impact import Impact
 from pilothouse.tables.why.needed import Needed
 from pilothouse.tables.why.reading import At
-from pilothouse.tables.why.row import Key, alternatives
+from pilothouse.tables.why.row import Choice, Key, alternatives
 from tests.integration.tables.remade import Raw, Remade, by_itself
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
@@ -171,7 +171,7 @@ def test_sources_of_which_any_one_would_do_are_marked(raw: RawCompany, explainer
     """A firm that owes nothing owes nothing without any one of its invoices; an order has its own items, and no choice."""
     needed = Needed({"a\x1fid"}, {"x": {"1": Needed({"b\x1f", "a\x1f"}), "2": Needed({"c\x1f", "d\x1f"})}, "y": {"1": Needed({"e\x1f"})}})
     places = {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4}
-    assert alternatives(needed, lambda atom: places[atom.split("\x1f")[0]]) == [((1,), (2, 3))]
+    assert alternatives(needed, lambda atom: places[atom.split("\x1f")[0]]) == [Choice(((1,), (2, 3)))]
     idle = raw.lake.table("marts/fct_exposure").scan().filter(pl.col("open_eur") == 0).collect()[-10:]
     rows = (explainer.why("fct_exposure", {"firm_id": firm, "day": str(day)}) for firm, day in idle.select("firm_id", "day").iter_rows())
     row = next(row for row in rows if row.choices)
@@ -179,3 +179,20 @@ def test_sources_of_which_any_one_would_do_are_marked(raw: RawCompany, explainer
     assert len({(source["choice"], source["alternative"]) for source in marked}) > 1
     plain = explainer.why("fct_order", {"order_id": raw.lake.table("marts/fct_order").scan().collect()["order_id"][0]}, column="items")
     assert not plain.choices
+
+
+def test_a_choice_as_wide_as_a_table_is_told_in_part_and_impact_tells_the_same_part(
+    raw: RawCompany, explainer: Explainer, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A region is there for any one of its firms."""
+    monkeypatch.setattr("pilothouse.tables.why.needed.WIDE", 3)
+    ((region, firms), *_) = raw.lake.table("marts/dim_firm").scan().collect()["country"].value_counts(sort=True).rows()
+    explained = explainer.why("dim_region", {"region_id": region})
+    assert [(len(choice.alternatives), choice.more) for choice in explained.choices] == [(3, firms - 3)]
+    assert {source["more"] for source in explained.as_json()["sources"]} == {firms - 3}
+    impact, partners = Impact(explainer, project.published.values()), "raw/s4/business_partner"
+    named = {row.key["_row_id"] for (table, _), row in explained.raw().items() if table == partners}
+    there = raw.lake.table(partners).scan().select(pl.col("_row_id").bin.encode("hex").str.to_uppercase()).collect().to_series()
+    for row_id in [*sorted(named)[:2], *sorted({*there} - named)[:2]]:
+        told = impact.of_rows(partners, [(row_id,)], {}, {"marts/dim_region": None})
+        assert (region in {each.key["region_id"] for each in told}) == (row_id in named)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
+from pilothouse.tables.why.needed import SEPARATOR, WIDE, Needed, row_of
 
 ROWS = 30_000
 
@@ -74,3 +74,14 @@ def _firm(number: int) -> Needed:
 def test_a_choice_may_have_as_many_alternatives_as_a_table_has_rows(alternatives: list[Needed], settled: int) -> None:
     """A country is there for any one of its firms. Held each against all others, these would not end within a test's time."""
     assert len(Needed(choices={"firms": {str(number): each for number, each in enumerate(alternatives)}}).settled()) == settled
+
+
+def test_of_a_choice_as_wide_as_a_table_the_first_are_left_unless_one_is_there_anyway() -> None:
+    firms = {str(number): Needed({f"firm {number:05}{SEPARATOR}"}) for number in reversed(range(ROWS))}
+    narrowed = Needed({f"other{SEPARATOR}"}, {"firms": firms}).narrowed()
+    assert narrowed.everything() == {f"other{SEPARATOR}", *(f"firm {number:05}{SEPARATOR}" for number in range(WIDE))}
+    assert narrowed.left_out == {"firms": ROWS - WIDE}
+    there = Needed({f"firm {ROWS - 1:05}{SEPARATOR}name"}, {"firms": firms}).narrowed()
+    assert (there.everything(), there.left_out) == ({f"firm {ROWS - 1:05}{SEPARATOR}name"}, {})
+    few = Needed(choices={"firms": {name: firms[name] for name in sorted(firms)[:WIDE]}})
+    assert few.narrowed() is few
