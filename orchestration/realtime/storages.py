@@ -6,19 +6,24 @@ and as much again in the server, which starts a process for each.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import create_pg_engine, get_token_provider_from_config, pg_url_from_config
+from sqlalchemy import Engine
 from sqlalchemy.pool import QueuePool
 
-_KEPT, _AT_MOST = 1, 20  # of each storage, in each process
+_KEPT, _AT_MOST = 3, 60  # in each process
+
+_engines: dict[tuple[int, str], Engine] = {}  # by process, too: what a fork inherits is its parent's connection
 
 
 class PooledStorage(DagsterPostgresStorage):
-    """What `storage` in dagster.yaml names."""
+    """What `storage` in dagster.yaml names. Dagster makes one for every tick of a sensor: all of a process share an engine, and only
+    the first looks whether its tables are there, over connections that Dagster opens for it."""
 
     def __init__(
         self,
@@ -27,10 +32,11 @@ class PooledStorage(DagsterPostgresStorage):
         inst_data: ConfigurableClassData | None = None,
         token_provider: Any = None,
     ) -> None:
-        super().__init__(postgres_url, should_autocreate_tables, inst_data, token_provider)
-        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+        engine = _engines.get((os.getpid(), postgres_url))
+        super().__init__(postgres_url, should_autocreate_tables and engine is None, inst_data, token_provider)
+        if engine is None:
             # A connection is asked whether it lives before it is used: PostgreSQL may have been started anew since.
-            storage._engine = create_pg_engine(  # noqa: SLF001 - there is no other door
+            engine = _engines[os.getpid(), postgres_url] = create_pg_engine(
                 postgres_url,
                 token_provider,
                 isolation_level="AUTOCOMMIT",
@@ -39,6 +45,8 @@ class PooledStorage(DagsterPostgresStorage):
                 max_overflow=_AT_MOST - _KEPT,
                 pool_pre_ping=True,
             )
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = engine  # noqa: SLF001 - there is no other door
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> PooledStorage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,3 +50,22 @@ def test_connections_that_the_server_closed_are_opened_again(instance: dg.Dagste
         ).fetchall()
     assert ended
     assert dg.materialize([one], instance=instance).success
+
+
+def count(home: Path) -> int:
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        return instance.get_runs_count()
+
+
+def test_instances_of_a_process_share_connections_and_a_fork_opens_its_own(
+    instance: dg.DagsterInstance, postgres_url: str, tmp_path: Path
+) -> None:
+    """Every tick of a sensor makes an instance. What a fork inherits is its parent's connection: two who speak over one hear each other."""
+    assert dg.materialize([one], instance=instance).success
+    before = opened(postgres_url)
+    assert [count(tmp_path) for _ in range(5)] == [1] * 5
+    assert opened(postgres_url) - before == 1  # the one that looks
+    with multiprocessing.get_context("fork").Pool(1) as fork:
+        assert fork.apply(count, [tmp_path]) == 1
+    assert opened(postgres_url) - before > 2
+    assert count(tmp_path) == 1
