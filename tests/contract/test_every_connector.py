@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -18,6 +19,9 @@ import pytest
 
 from assets.loading import Loader
 from connectors.connector import Connector, ConnectorKind
+from connectors.http.breaker import CircuitBreaker
+from connectors.http.client import HttpClient
+from connectors.http.exchange import Request
 from connectors.semantics import KEY
 from pilothouse.kernel.errors import CredentialsRejected, SourceContractChanged, SourceUnavailable
 from pilothouse.kernel.lake import Lake
@@ -181,6 +185,42 @@ def test_a_source_that_was_down_while_its_company_lived_on_is_caught_up_with(cas
     assert lake.raw("source", case.stream.name).version() == version
     sync(case, lake)
     assert held(case, lake) == case.truth()
+
+
+@pytest.mark.parametrize("kind", ["salesforce", "sap"])
+def test_an_hour_of_silence_is_a_few_dozen_requests_and_loses_nothing(
+    kind: str, sandbox: Sandbox, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round a minute, as the schedule has it, against servers that answer 503. Only time is not real: whoever waits turns the clock."""
+    case, now, asked = Case(KINDS[kind], sandbox), [0.0], [0]
+    breaker, opened = CircuitBreaker("source", clock=lambda: now[0]), HttpClient._open
+
+    def wait(client: HttpClient, seconds: float) -> None:
+        now[0] += seconds
+
+    def open_(client: HttpClient, request: Request) -> Any:
+        asked[0] += 1
+        return opened(client, request)
+
+    monkeypatch.setattr("connectors.http.client.breaker_of", lambda source, origin: breaker)
+    monkeypatch.setattr("connectors.http.client.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(HttpClient, "_wait", wait)
+    monkeypatch.setattr(HttpClient, "_open", open_)
+    sync(case, lake)
+    version, began, asked[0] = lake.raw("source", case.stream.name).version(), now[0], 0
+    with sandbox.fault("unavailable", server=kind):
+        for minute in range(60):
+            now[0] = max(now[0], began + 60 * minute)
+            with pytest.raises(SourceUnavailable) as caught:
+                sync(case, lake)
+            assert caught.value.hint
+            sandbox.beat(1)
+    assert 0 < asked[0] < 40
+    assert lake.raw("source", case.stream.name).version() == version
+    now[0] += 300  # the longest that a source is left in peace
+    sync(case, lake)
+    assert held(case, lake) == case.truth()
+    assert not breaker.open
 
 
 def test_a_source_that_is_away_is_transient_and_names_what_to_look_at(case: Case) -> None:
