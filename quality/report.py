@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from pilothouse.kernel.errors import DataRejected
+from pilothouse.kernel.errors import ConfigError, DataRejected
 from quality.bounds import Unjudgeable, literal, members
 from quality.predicates import outside
 from quality.profile import Profile
@@ -105,6 +105,14 @@ def judge(profile: Profile, rule: Rule) -> RuleResult:
         return _judge_values(profile, rule) if rule.kind.map else _judge_figure(profile, rule)
     except Unjudgeable as reason:
         return RuleResult(rule, success=False, evaluated=profile.rows, problem=str(reason))
+
+
+def refuse_unjudgeable(rule: Rule, schema: pl.Schema) -> None:
+    """ConfigError where a rule makes no sense for columns of these types: every load would be told so, and none be judged."""
+    profile = Profile([rule])
+    profile.add(pl.DataFrame(schema=schema))
+    if problem := judge(profile, rule).problem:
+        raise ConfigError(f"{rule}: it cannot be judged: {problem}", hint="write values of the column's own kind")
 
 
 def _judge_values(profile: Profile, rule: Rule) -> RuleResult:

@@ -13,6 +13,7 @@ from pilothouse.kernel.events import Event
 from pilothouse.kernel.lake.notes import Overtaken
 from quality.amendments import Amendments, amended
 from quality.quarantine import open_rejections
+from quality.report import refuse_unjudgeable
 from quality.rule import Rule, written
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ class Rules(OwnKind):
         return Seen(values={"arguments": arguments}, token="" if newest is None else newest.said_at.isoformat())
 
     def check(self, identity: Values, value: Value) -> None:
-        """What its expectation takes, of the same columns, as JSON."""
+        """What its expectation takes, of the same columns and of their kind, as JSON."""
         rule = self._declared(identity)
         if rule is None:
             raise TargetError(f"{OWN}: no such rule is declared any more", hint="reject the proposal")
         with told_as_target():
-            amended(rule, str(value))
+            self._refuse_unjudgeable(identity, amended(rule, str(value)))
 
     def change(self, identity: Values, value: Value, token: str) -> None:
         """Let it take something else. What its expectation does not take is refused."""
@@ -58,6 +59,7 @@ class Rules(OwnKind):
         if rule is None:
             raise Stale
         with told_as_target():
+            self._refuse_unjudgeable(identity, amended(rule, str(value)))
             try:
                 Amendments(self.platform.lake).say_after(known, source, stream, rule, str(value), by=BY)
             except Overtaken:
@@ -82,6 +84,12 @@ class Rules(OwnKind):
         except PilothouseError as error:  # it is taken back all the same
             return f"whether it let rows through cannot be told: {error.message}"
         return _told(rows, source, stream, name) if len(rows) else ""
+
+    def _refuse_unjudgeable(self, identity: Values, changed: Rule) -> None:
+        """Held against the columns as they are in the lake; before the first load nobody knows them."""
+        raw = self.platform.lake.raw(str(identity["source"]), str(identity["stream"]))
+        if raw.exists():
+            refuse_unjudgeable(changed, raw.scan().collect_schema())
 
     def _holds(self, source: str, stream: str, rule: str) -> bool:
         table = self.platform.lake.quarantine(source, stream)

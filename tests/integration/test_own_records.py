@@ -301,6 +301,20 @@ def test_what_a_rule_cannot_take_is_refused(platform: Platform, arguments: str, 
     assert not platform.lake.raw("pilothouse", "stream_rule").exists()
 
 
+def test_a_rule_takes_nothing_that_its_columns_kind_cannot_be_compared_with(platform: Platform) -> None:
+    """A day is a bound of days; a weight has none. Before the first load nobody knows what the column holds."""
+    sync(platform, ("P1", "KG"))
+    day = json.dumps({"column": "GrossWeight", "min_value": "2026-01-01"})
+    action = Action(key="k", record=RULE, identity=WEIGHT, values={"arguments": day})
+    with platform.target(OWN) as target, pytest.raises(TargetError, match="'2026-01-01' cannot be compared with Decimal"):
+        target.execute(target.plan(action))
+    made = propose(platform, {"record": RULE, "identity": WEIGHT, "values": {"arguments": takes(-5)}, "seen": {"arguments": takes(0)}})
+    with pytest.raises(TargetError, match="cannot be judged") as error:
+        platform.proposals.edit(made.id, STEWARD, {"arguments": day}, "better")
+    assert "column's own kind" in error.value.hint
+    assert not platform.lake.raw("pilothouse", "stream_rule").exists()
+
+
 def test_what_a_changed_rule_let_through_is_told_when_it_is_taken_back(platform: Platform) -> None:
     several = [(product, "KG") for product in ("P1", "P2", "P3", "P4")]
     sync(platform, *several[:3])

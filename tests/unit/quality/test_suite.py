@@ -7,8 +7,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pilothouse.kernel.errors import ConfigError
 from quality.expectations import EXPECTATIONS
 from quality.gate import Gate
+from quality.report import refuse_unjudgeable
 from quality.rule import Rule, rules
 from quality.rules import salesforce, sap, warehouse
 from quality.suite import suite, validate
@@ -73,3 +75,22 @@ def test_great_expectations_accepts_every_default_rule_and_every_argument_we_kno
 
     for name, kind in EXPECTATIONS.items():
         assert set(kind.takes) <= set(get_expectation_impl(name).__fields__), name
+
+
+@pytest.mark.parametrize(
+    ("expectation", "kwargs", "told"),
+    [
+        ("expect_column_values_to_be_between", {"column": "amount", "max_value": "2026-01-01"}, "cannot be compared with Int64"),
+        ("expect_column_values_to_match_regex", {"column": "paid", "regex": "^[a-z]$"}, "only text and whole numbers have characters"),
+        ("expect_column_mean_to_be_between", {"column": "kind", "max_value": 1}, "not a number"),
+        ("expect_column_values_to_not_be_null", {"column": "gone"}, "there is no column 'gone'"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_for_its_column_is_refused_before_there_are_rows(
+    expectation: str, kwargs: dict[str, object], told: str
+) -> None:
+    schema = pl.Schema({"amount": pl.Int64, "kind": pl.String, "paid": pl.Date})
+    for rule in RULES[:4]:
+        refuse_unjudgeable(rule, schema)
+    with pytest.raises(ConfigError, match=told):
+        refuse_unjudgeable(Rule("r", expectation, kwargs), schema)
