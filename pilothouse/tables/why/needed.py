@@ -10,7 +10,8 @@ from itertools import chain
 from typing import Final
 
 SEPARATOR: Final = "\x1f"  # of a row and its column in an atom
-WIDE: Final = 200  # alternatives: of more, nobody reads the rest, and each has a tree of its own
+WIDE: Final = 200  # alternatives, as a firm has invoices; what has more is as wide as a table
+_TOLD: Final = 20  # of so many: nobody reads the rest, and each has a tree of its own
 
 
 @dataclass
@@ -39,10 +40,10 @@ class Needed:
         for name, choice in self.choices.items():
             if len(choice) <= WIDE:
                 found.choices[name] = choice
-            elif not any(each.met(rows, (), name) for each in choice.values()):
-                first = nsmallest(WIDE, choice, key=lambda each: (min(choice[each].atoms, default=""), each))
+            elif not (rows and any(each.met(rows, (), name) for each in choice.values())):
+                first = nsmallest(_TOLD, choice, key=lambda each: (min(choice[each].atoms, default=""), each))
                 found.choices[name] = {each: choice[each] for each in first}
-                found.left_out[name] = len(choice) - WIDE
+                found.left_out[name] = len(choice) - _TOLD
         return found
 
     def lifted(self, source: Callable[[str], Needed], name: str) -> Needed:

@@ -160,7 +160,7 @@ class Walk:
             if not asked.inputs:  # a raw row, or what was learned once: it is named with its version
                 found = Needed({SEPARATOR.join((at.table, *key, ""))})
             else:
-                found = self._lifted(asked, asked.cell(key, column).narrowed())
+                found = self._lifted(asked, asked.narrow(key, column))
             self._needs[cell] = found
         return self._needs[cell]
 
@@ -234,12 +234,19 @@ class Asked:
     text: Annotated | None = None
     traces: dict[Key, Trace] = field(default_factory=dict)
     telling: Telling = field(default_factory=Telling)
+    _narrow: dict[tuple[Key, str], Needed] = field(default_factory=dict)
 
     def cell(self, key: Key, column: str) -> Needed:
         """What a cell depends on; without a column, what the row's existence does."""
         if self.text is None or key not in self.traces:
             return Needed()
         return self.telling.of(self.text.columns[column] if column else self.text.exists, self.traces[key])
+
+    def narrow(self, key: Key, column: str) -> Needed:
+        """The same without choices as wide as a table."""
+        if (key, column) not in self._narrow:
+            self._narrow[key, column] = self.cell(key, column).narrowed()
+        return self._narrow[key, column]
 
     def whole(self, key: Key, columns: Iterable[str]) -> Needed:
         """What a row depends on that matters in these columns, all of them together: what one of them needs settles choices of others."""
@@ -255,5 +262,5 @@ class Asked:
 
     def everything(self, wanted: Mapping[Key, set[str]]) -> set[str]:
         """All atoms of these cells that may matter."""
-        cells = (self.cell(key, column).narrowed() for key, columns in wanted.items() for column in {"", *columns})
+        cells = (self.narrow(key, column) for key, columns in wanted.items() for column in {"", *columns})
         return set().union(*(each.everything() for each in cells))

@@ -186,6 +186,7 @@ def test_a_choice_as_wide_as_a_table_is_told_in_part_and_impact_tells_the_same_p
 ) -> None:
     """A region is there for any one of its firms."""
     monkeypatch.setattr("pilothouse.tables.why.needed.WIDE", 3)
+    monkeypatch.setattr("pilothouse.tables.why.needed._TOLD", 3)
     ((region, firms), *_) = raw.lake.table("marts/dim_firm").scan().collect()["country"].value_counts(sort=True).rows()
     explained = explainer.why("dim_region", {"region_id": region})
     assert [(len(choice.alternatives), choice.more) for choice in explained.choices] == [(3, firms - 3)]
