@@ -12,6 +12,7 @@ import random
 import tempfile
 import time
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 
 from bench import tables
@@ -38,7 +39,8 @@ def figures(scale: float = 25.0) -> list[Figure]:
         told, held = stored(folder)
         tables_took: dict[str, list[float]] = json.loads((Path(folder) / TOOK).read_text())
     return [
-        figure(f"why of a row, {orders:,} orders, p95", asked.rows / 1_000, "ms", better="lower", bar=500),
+        figure(f"why of a mart row, {orders:,} orders, p95", asked.rows / 1_000, "ms", better="lower", bar=500),
+        figure("why of a row of any table, p95", percentile([*chain(*tables_took.values())], 0.95), "ms", better="lower"),
         *(
             figure(f"  {name}, {called}", percentile(took, share), "ms", better="lower")
             for name, took in tables_took.items()
@@ -56,7 +58,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def ask(folder: str) -> int:
-    """Microseconds that nineteen of twenty answers take at most."""
+    """Microseconds that nineteen of twenty answers about marts take at most."""
     work = Path(folder) / "work"
     lake, project = Lake(f"{folder}/lake"), Project.load(FOLDER, work)
     failed = [made.reason for made in Builder(lake, project, work, TableSettings()).build() if made.reason]
@@ -74,7 +76,7 @@ def ask(folder: str) -> int:
             explainer.why(model.table, key)
             took[model.table].append((time.perf_counter() - began) * 1_000)
     (Path(folder) / TOOK).write_text(json.dumps(took))
-    return round(percentile([each for several in took.values() for each in several], 0.95) * 1_000)
+    return round(percentile([*chain(*(several for table, several in took.items() if table.startswith("marts/")))], 0.95) * 1_000)
 
 
 def ask_first(folder: str) -> int:

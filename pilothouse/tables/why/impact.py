@@ -18,7 +18,7 @@ from pilothouse.tables.project import Model, changes_of, relation
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.needed import SEPARATOR, Needed
 from pilothouse.tables.why.reading import RAW_KEY, At, as_text
-from pilothouse.tables.why.recipes import Recipe, cells_in
+from pilothouse.tables.why.recipes import Pointing, Recipe, cells_in
 from pilothouse.tables.why.row import Key
 from pilothouse.tables.why.touched import touching
 from pilothouse.tables.why.walk import Asked, Walk
@@ -164,18 +164,20 @@ class Impact:
             return None
         asked = walk.asked_together(at, columns, _named(changed.values()))
         found, hits = _Reached(at), _Hits(asked, reached)
+        pointing, names = Pointing(asked.telling, hits.of_row), ("", *sorted(columns))
         for key in filter(wanted.has, asked.traces):
-            there, told = dict[str, Needed](), dict[str, bool]()
-            for name in ("", *sorted(columns)):
-                there[name] = asked.cell(key, name)
-                certain = _depends(hits, there[name], there[""])
+            told = dict[str, bool]()
+            for name in names:
+                certain = _depends(hits, asked.cell(key, name, pointing), Needed())
+                if certain is False:  # what is needed anyway, of whatever rows, may settle the choice
+                    certain = _depends(hits, asked.cell(key, name), asked.cell(key, ""))
                 if certain is not None:
                     told[name] = certain
                 if certain and wanted.last:
                     break
             if told:
                 found.cells[key] = told
-                if not any(told.values()) and _depends(hits, _together(there.values()), Needed()) is None:
+                if not any(told.values()) and _depends(hits, _together(asked.cell(key, name) for name in names), Needed()) is None:
                     found.idle.add(key)
         return found
 
@@ -251,6 +253,11 @@ class _Hits(dict[str, bool | None]):
         at, key, column = self._asked.source(atom)
         hit = self[atom] = self._reached[at.table].hit(key, column) if at.table in self._reached else None
         return hit
+
+    def of_row(self, identity: str) -> bool:
+        """Whether any cell of a row was reached."""
+        at, key, _ = self._asked.source(identity)
+        return at.table in self._reached and key in self._reached[at.table].cells
 
 
 def _together(several: Iterable[Needed]) -> Needed:

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pilothouse.tables.why.needed import Needed, row_of
+from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
 
 Recipe = Sequence[Any]  # what to do, and with which fields of the trace
 Trace = Mapping[str, Any]
@@ -90,11 +90,14 @@ class Telling:
     """Tells what values depend on, of the traces of one answer."""
 
     def __init__(self) -> None:
+        self.whole = self  # who tells the alternatives of a choice: each of them counts, whatever is asked
         self.values: dict[str, dict[str, Any]] = {}  # of source rows, where the trace tells them
         self._known: dict[tuple[int, int], tuple[Needed, Recipe, Trace | None]] = {}  # which holds what it is known of
 
     def of(self, recipe: Recipe, trace: Trace | None) -> Needed:
         """What a value depends on. Nobody may change it: it is told again to whoever asks again."""
+        while recipe[0] == "down" and trace is not None:  # the way down costs nothing that would be worth keeping
+            trace, recipe = trace[recipe[1]], recipe[2]
         key = id(recipe), id(trace)
         known = self._known.get(key)
         if known is None:
@@ -107,8 +110,14 @@ class Telling:
         return _NONE
 
     def every(self, trace: Trace, recipes: Sequence[Recipe]) -> Needed:
-        """What several recipes take."""
-        return _together(self.of(each, trace) for each in recipes)
+        """What several recipes take. Most are columns of one row: these are put together without a value for each."""
+        parts, columns = [], set()
+        for each in recipes:
+            if each[0] == "atom":
+                columns |= self.atom(trace, *each[1:]).atoms
+            else:
+                parts.append(self.of(each, trace))
+        return _together([Needed(columns), *parts] if columns else parts)
 
     def atom(self, trace: Trace, field: str, column: str, table: str, value: str | None) -> Needed:  # noqa: ARG002 - read by `cells_in`
         """A column of a source row, or its existence."""
@@ -135,8 +144,7 @@ class Telling:
         """The first choice that says something (1), unless those after it would say the same (2): then any of them will do."""
         if trace[field] != 2:
             return self.of(mine if trace[field] else others, trace)
-        rest = self.of(others, trace)
-        return _any([self.of(mine, trace), rest])
+        return _any([self.whole.of(mine, trace), self.whole.of(others, trace)])
 
     def each(self, trace: Trace, rows: str, counts: str | None, recipe: Recipe) -> Needed:
         """All rows of a group."""
@@ -144,21 +152,21 @@ class Telling:
 
     def one_of(self, trace: Trace, rows: str, recipe: Recipe) -> Needed:
         """Any one row of a group."""
-        return _any([self.of(recipe, row) for row in trace[rows] or ()])
+        return _any([self.whole.of(recipe, row) for row in trace[rows] or ()])
 
     def extreme(self, trace: Trace, rows: str, counts: str | None, value: str, reached: str, recipe: Recipe) -> Needed:
         """Of a largest or smallest value: any row that reaches it."""
         best = trace[reached]
         if best is None:
             return _NONE
-        return _any([self.of(recipe, row) for row in _counting(trace, rows, counts) if row[value] == best])
+        return _any([self.whole.of(recipe, row) for row in _counting(trace, rows, counts) if row[value] == best])
 
     def values_of(self, trace: Trace, rows: str, counts: str | None, value: str, recipe: Recipe) -> Needed:
         """Of a count of different values: of each of them, any row that has it."""
         groups: dict[Any, list[Needed]] = {}
         for row in _counting(trace, rows, counts):
             if row[value] is not None:
-                groups.setdefault(row[value], []).append(self.of(recipe, row))
+                groups.setdefault(row[value], []).append(self.whole.of(recipe, row))
         return _together(map(_any, groups.values()))
 
     def summed(self, trace: Trace, rows: str, counts: str | None, value: str, mean: str | None, recipe: Recipe) -> Needed:
@@ -169,7 +177,7 @@ class Telling:
         for row in _counting(trace, rows, counts):
             if row[value] is not None:
                 (found if row[value] != adding else idle).append(row)
-        return _together(self.of(recipe, row) for row in found) if found else _any([self.of(recipe, row) for row in idle])
+        return _together(self.of(recipe, row) for row in found) if found else _any([self.whole.of(recipe, row) for row in idle])
 
     def first(self, trace: Trace, rows: str, value: str, cells: Recipe, exists: Recipe) -> Needed:
         """Of the first row: what its value is made of beside the row itself, which the next one would replace, and any one of the
@@ -186,16 +194,44 @@ class Telling:
         for row in rows:
             if row[value] != rows[0][value]:
                 break
-            same.append(_together((self.of(exists, row), self.of(cells, row))))
+            same.append(_together((self.whole.of(exists, row), self.whole.of(cells, row))))
         if not same:
             return _NONE
-        mine, itself = self.of(cells, rows[0]), self.of(exists, rows[0])
+        mine, itself = self.whole.of(cells, rows[0]), self.whole.of(exists, rows[0])
         there = set(map(row_of, itself.atoms))
         beside = Needed(
             {atom for atom in mine.atoms if row_of(atom) not in there},
             {name: choice for name, choice in mine.choices.items() if name not in itself.choices},
         )
         return _together((beside, _any(same)))
+
+
+class Pointing(Telling):
+    """Tells of what values depend on only what leads to certain rows, and of each choice with one of them all alternatives. A row's
+    features are made of a hundred rows, column by column; whoever asks what one of these changes need not hear of the others."""
+
+    def __init__(self, whole: Telling, wanted: Callable[[str], bool]) -> None:
+        super().__init__()
+        self.whole = whole
+        self._wanted = wanted  # by the identity that a trace has of a row
+        self._leading: dict[int, tuple[bool, Trace]] = {}
+
+    def of(self, recipe: Recipe, trace: Trace | None) -> Needed:
+        """The same, and nothing of a trace in which no such row is."""
+        return super().of(recipe, trace) if trace is not None and self._leads(trace) else _NONE
+
+    def _leads(self, trace: Trace) -> bool:
+        known = self._leading.get(id(trace))
+        if known is None:
+            known = self._leading[id(trace)] = any(map(self._finds, trace.values())), trace
+        return known[0]
+
+    def _finds(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return SEPARATOR in value and self._wanted(value)
+        if isinstance(value, dict):
+            return self._leads(value)
+        return isinstance(value, list) and any(map(self._finds, value))
 
 
 _NONE: Final = Needed()

@@ -157,11 +157,9 @@ class Walk:
         if cell not in self._needs:
             at, key, column = cell
             asked = self._tables[at]
-            if not asked.inputs:  # a raw row, or what was learned once: it is named with its version
-                found = Needed({SEPARATOR.join((at.table, *key, ""))})
-            else:
-                found = self._lifted(asked, asked.narrow(key, column))
-            self._needs[cell] = found
+            # A raw row, or what was learned once, is named with its version.
+            named = Needed({SEPARATOR.join((at.table, *key, ""))})
+            self._needs[cell] = self._lifted(asked, asked.narrow(key, column)) if asked.inputs else named
         return self._needs[cell]
 
     def _lifted(self, asked: Asked, told: Needed) -> Needed:
@@ -236,11 +234,11 @@ class Asked:
     telling: Telling = field(default_factory=Telling)
     _narrow: dict[tuple[Key, str], Needed] = field(default_factory=dict)
 
-    def cell(self, key: Key, column: str) -> Needed:
-        """What a cell depends on; without a column, what the row's existence does."""
+    def cell(self, key: Key, column: str, telling: Telling | None = None) -> Needed:
+        """What a cell depends on; without a column, what the row's existence does. Another telling may tell less of it."""
         if self.text is None or key not in self.traces:
             return Needed()
-        return self.telling.of(self.text.columns[column] if column else self.text.exists, self.traces[key])
+        return (telling or self.telling).of(self.text.columns[column] if column else self.text.exists, self.traces[key])
 
     def narrow(self, key: Key, column: str) -> Needed:
         """The same without choices as wide as a table."""

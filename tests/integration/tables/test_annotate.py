@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pilothouse.tables.why.annotate import annotated
 from pilothouse.tables.why.expressions import Unexplained
 from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
-from pilothouse.tables.why.recipes import Telling
+from pilothouse.tables.why.recipes import Pointing, Recipe, Telling, Trace
 from tests.integration.tables.removal import is_cause, necessary
 
 SCHEMA = {"s": {"o": ["id", "firm", "day"], "i": ["id", "o_id", "amt", "day"], "f": ["firm", "name"]}, "asked": {"x": ["id"]}}
@@ -94,6 +94,7 @@ def test_what_is_named_is_what_brute_force_finds(text: str) -> None:
                 needed.merge(telling.of(told.exists, trace))
                 needed.merge(telling.of(told.columns[name], trace))
                 explained = set(map(row_of, needed.settled()))
+                pointed_at_one_row_it_tells_the_same_of_it(telling, told.columns[name], trace)
 
                 def answer(gone: frozenset[str], place: int = place, key: Any = key) -> object:
                     return [row[place] for row in answers[gone] if row[0] == key]
@@ -119,6 +120,16 @@ class Answers(dict[frozenset[str], list[tuple[Any, ...]]]):
         self.connection.execute("INSERT INTO gone SELECT unnest(?::VARCHAR[])", [sorted(gone)])
         self[gone] = self.connection.sql(self.text).fetchall()
         return self[gone]
+
+
+def pointed_at_one_row_it_tells_the_same_of_it(telling: Telling, recipe: Recipe, trace: Trace) -> None:
+    """Whether it is needed for sure, as one of several, or not at all."""
+    needed = telling.of(recipe, trace)
+    for row in {*map(row_of, needed.everything()), "nobody"}:
+        told = Pointing(telling, lambda identity, row=row: row_of(identity) == row).of(recipe, trace)  # type: ignore[misc]
+        assert {atom for atom in told.atoms if row_of(atom) == row} == {atom for atom in needed.atoms if row_of(atom) == row}
+        assert {atom for atom in told.everything() if row_of(atom) == row} == {atom for atom in needed.everything() if row_of(atom) == row}
+        assert told.everything() <= needed.everything()
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
