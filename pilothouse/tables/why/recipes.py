@@ -96,7 +96,7 @@ class Telling:
 
     def of(self, recipe: Recipe, trace: Trace | None) -> Needed:
         """What a value depends on. Nobody may change it: it is told again to whoever asks again."""
-        while recipe[0] == "down" and trace is not None:  # the way down costs nothing that would be worth keeping
+        while recipe[0] == "down" and trace is not None:  # to the trace of a source's row: no step that is worth keeping
             trace, recipe = trace[recipe[1]], recipe[2]
         key = id(recipe), id(trace)
         known = self._known.get(key)
@@ -127,10 +127,6 @@ class Telling:
         if value is not None:
             self.values.setdefault(identity, {})[column] = trace[value]
         return Needed({identity + column})
-
-    def down(self, trace: Trace, field: str, recipe: Recipe) -> Needed:
-        """What the trace of a source's row tells."""
-        return self.of(recipe, trace[field])
 
     def given(self, trace: Trace, field: str, recipe: Recipe) -> Needed:
         """Of what a left join found, if it found anything."""
@@ -239,7 +235,6 @@ _STEPS: Final[Mapping[str, Callable[..., Needed]]] = {
     "nothing": Telling.nothing,
     "all": Telling.every,
     "atom": Telling.atom,
-    "down": Telling.down,
     "given": Telling.given,
     "case": Telling.case,
     "either": Telling.either,
