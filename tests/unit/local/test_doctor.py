@@ -55,7 +55,10 @@ def test_an_up_that_died_is_told_even_if_another_program_has_its_number_by_now(p
 
 
 def test_an_up_that_runs_is_told_with_its_number(project: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()", "pilothouse", "up"], stdin=subprocess.PIPE) as living:
+    waits = "print('here', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", waits, "pilothouse", "up"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as living:
+        assert living.stdout is not None
+        living.stdout.readline()  # a process that has only just begun has no name yet
         runs(project, living.pid)
         assert found("pilothouse up") == Finding("pilothouse up", "ok", f"process {living.pid}")
         living.communicate(b"\n")
