@@ -99,10 +99,22 @@ class Measured:
         return found
 
     @cached_property
-    def _day(self) -> date:
-        """The newest day on which an order was placed: invoices count as they stood then."""
-        newest: date | None = self._marts[ORDER].select(pl.col("ordered_on").max()).collect().item()
-        return newest or date.min
+    def _newest(self) -> tuple[date, int, str]:
+        """The newest day on which an order was placed, as invoices count as they stood then; how many were, and the first of them."""
+        orders = self._marts[ORDER].filter(pl.col("ordered_on") == pl.col("ordered_on").max())
+        day, several, first = orders.select(pl.col("ordered_on").first(), pl.len(), pl.col("order_id").min()).collect().row(0)
+        return day or date.min, several, first or ""
+
+    @cached_property
+    def _owed(self) -> tuple[pl.DataFrame, Mapping[str, tuple[int, int]]]:
+        """The invoices that are owed or were, firm by firm, and where those of each stand and how many they are."""
+        owing = pl.col("due_on").is_not_null() & pl.col("owed_eur").is_not_null() & (pl.col("owed_eur") != 0)
+        told = (
+            self._marts[INVOICE].filter(~pl.col("is_cancelled") & owing).select("firm_id", "invoice_id", "invoiced_on", "due_on", "paid_on")
+        )
+        invoices = told.sort("firm_id", "invoice_id").collect().with_row_index("place")
+        places = invoices.group_by("firm_id").agg(pl.col("place").min(), pl.len())
+        return invoices, {firm: (place, count) for firm, place, count in places.iter_rows()}
 
     def _group(self, firm: str) -> dict[str, tuple[str, tuple[str, str]] | None]:
         """The firms of its group, each with the one before it on a shortest way from the firm, and the share that ties the two."""
@@ -118,16 +130,16 @@ class Measured:
 
     def _open(self, firms: Collection[str], day: date) -> pl.DataFrame:
         """The invoices of these firms that were open on a day, and whether they were due."""
-        invoices = self._marts[INVOICE].filter(pl.col("firm_id").is_in(sorted(firms)) & ~pl.col("is_cancelled"))
-        counting = invoices.filter(pl.col("due_on").is_not_null() & pl.col("owed_eur").is_not_null() & (pl.col("owed_eur") != 0))
-        then = counting.filter((pl.col("invoiced_on") <= day) & (pl.col("paid_on").is_null() | (pl.col("paid_on") > day)))
-        return then.select("invoice_id", "firm_id", is_due=pl.col("due_on") < day).sort("invoice_id").collect()
+        invoices, places = self._owed
+        theirs = pl.concat([invoices.clear(), *(invoices.slice(*places[firm]) for firm in sorted(firms) if firm in places)])
+        then = theirs.filter((pl.col("invoiced_on") <= day) & (pl.col("paid_on").is_null() | (pl.col("paid_on") > day)))
+        return then.select("invoice_id", "firm_id", is_due=pl.col("due_on") < day).sort("invoice_id")
 
     def _need_invoices(self, found: MadeOf, owed: Collection[tuple[str, bool]]) -> set[str]:
         """The open invoices that add something; returns the firms that owe them."""
         owing: set[str] = set()
         wanted = set(owed)
-        for invoice, firm, due in self._open({firm for firm, _ in owed}, self._day).iter_rows():
+        for invoice, firm, due in self._open({firm for firm, _ in owed}, self._newest[0]).iter_rows():
             if (firm, False) in wanted or (due and (firm, True) in wanted):
                 found.need(INVOICE, (invoice,), _OWED)
                 owing.add(firm)
@@ -158,18 +170,15 @@ class Measured:
 
     def _need_day(self, found: MadeOf, order: str, firms: Collection[str], *, exactly: bool) -> None:
         """An order that says until when invoices count."""
+        newest, several, first = self._newest
         known = self._marts[ORDER].filter(pl.col("order_id") == order).select("ordered_on").collect()["ordered_on"].to_list()
-        if known and known[0] is not None and not exactly and self._open(firms, known[0]).equals(self._open(firms, self._day)):
+        if known and known[0] is not None and not exactly and self._open(firms, known[0]).equals(self._open(firms, newest)):
             found.need(ORDER, (order,), ("ordered_on",))
             return
-        newest = self._marts[ORDER].filter(pl.col("ordered_on") == self._day)
-        several, first, named = (
-            newest.select(pl.len(), first=pl.col("order_id").min(), named=(pl.col("order_id") == order).any()).collect().row(0)
-        )
         if not several:
             return
-        found.need(ORDER, (order if named else first,), ("ordered_on",))
+        found.need(ORDER, (order if newest in known else first,), ("ordered_on",))
         if several > 1:
             found.notes.append(
-                f"invoices count as they stood on {self._day}, the day of the newest order: any of its {several} orders would do"
+                f"invoices count as they stood on {newest}, the day of the newest order: any of its {several} orders would do"
             )
