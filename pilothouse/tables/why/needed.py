@@ -91,17 +91,16 @@ class Needed:
 
 def _least(choice: Mapping[str, Needed]) -> dict[str, Needed]:
     """The alternatives, without those that need all that another one does, and more. A choice may have as many alternatives as a table
-    has rows, so none is held against all others: only against those whose rarest row it has."""
-    rows = {name: frozenset(map(row_of, each.everything())) for name, each in choice.items()}
-    occurs = Counter(chain.from_iterable(rows.values()))
+    has rows, so none is held against all others: only against those whose rarest need it has."""
+    needs = {name: frozenset((*map(row_of, each.atoms), *each.choices)) for name, each in choice.items()}
+    occurs = Counter(chain.from_iterable(needs.values()))
     by_rarest: dict[str | None, set[frozenset[str]]] = defaultdict(set)
-    for name, each in choice.items():
-        if not each.choices:
-            by_rarest[min(rows[name], key=occurs.__getitem__, default=None)].add(rows[name])
+    for each in needs.values():
+        by_rarest[min(each, key=occurs.__getitem__, default=None)].add(each)
     return {
         name: each
         for name, each in choice.items()
-        if not any(less < rows[name] for row in (None, *rows[name]) for less in by_rarest.get(row, ()))
+        if not any(less < needs[name] for need in (None, *needs[name]) for less in by_rarest.get(need, ()))
     }
 
 

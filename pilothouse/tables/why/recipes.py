@@ -90,9 +90,13 @@ class Telling:
     """Tells what values depend on, of the traces of one answer."""
 
     def __init__(self) -> None:
-        self.whole = self  # who tells the alternatives of a choice: each of them counts, whatever is asked
         self.values: dict[str, dict[str, Any]] = {}  # of source rows, where the trace tells them
         self._known: dict[tuple[int, int], tuple[Needed, Recipe, Trace | None]] = {}  # which holds what it is known of
+
+    @property
+    def whole(self) -> Telling:
+        """Who tells the alternatives of a choice: each of them counts, whatever is asked."""
+        return self
 
     def of(self, recipe: Recipe, trace: Trace | None) -> Needed:
         """What a value depends on. Nobody may change it: it is told again to whoever asks again."""
@@ -208,9 +212,14 @@ class Pointing(Telling):
 
     def __init__(self, whole: Telling, wanted: Callable[[str], bool]) -> None:
         super().__init__()
-        self.whole = whole
+        self._whole = whole
         self._wanted = wanted  # by the identity that a trace has of a row
         self._leading: dict[int, tuple[bool, Trace]] = {}
+
+    @property
+    def whole(self) -> Telling:
+        """The one that tells everything."""
+        return self._whole
 
     def of(self, recipe: Recipe, trace: Trace | None) -> Needed:
         """The same, and nothing of a trace in which no such row is."""

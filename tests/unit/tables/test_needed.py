@@ -41,9 +41,8 @@ def _by_definition(needed: Needed) -> set[str]:
     while pending:
         name = min(pending, key=lambda each: len(pending[each]))
         choice, rows = pending.pop(name), set(map(row_of, found))
-        has = {key: set(map(row_of, each.everything())) for key, each in choice.items()}
-        simple = [has[key] for key, each in choice.items() if not each.choices]
-        least = [each for key, each in choice.items() if not any(less < has[key] for less in simple)]
+        needs = {key: {*map(row_of, each.atoms), *each.choices} for key, each in choice.items()}
+        least = [each for key, each in choice.items() if not any(less < needs[key] for less in needs.values())]
         if not any(_met(each, rows, known - {name}) for each in least):
             found = found.union(*(each.atoms for each in least))
             pending |= {key: inner for each in least for key, inner in each.choices.items() if key not in known}
@@ -54,6 +53,12 @@ def _by_definition(needed: Needed) -> set[str]:
 @given(_nested)
 def test_settled_is_what_the_definition_says(needed: Needed) -> None:
     assert needed.settled() == _by_definition(needed)
+
+
+def test_an_alternative_that_needs_all_of_another_and_more_is_idle_whatever_may_be_chosen_in_both() -> None:
+    either = _named([Needed({f"rating{SEPARATOR}"}), Needed({f"account{SEPARATOR}"})])
+    paid, owed = Needed({f"payment{SEPARATOR}"}, either), Needed({f"payment{SEPARATOR}", f"invoice{SEPARATOR}"}, either)
+    assert Needed(choices=_named([paid, owed])).settled() == {f"{row}{SEPARATOR}" for row in ("payment", "rating", "account")}
 
 
 def _firm(number: int) -> Needed:
