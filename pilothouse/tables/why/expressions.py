@@ -75,7 +75,7 @@ class Expressions:
             return both(self.condition(node.left, scope), self.condition(node.right, scope))
         if isinstance(node, exp.Paren):
             return self.condition(node.this, scope)
-        return self.of(node, scope)
+        return self._decided(node, lambda each: self.of(each, scope))
 
     def of(self, node: exp.Expr, scope: Scope) -> Cells:
         """What the value of an expression depends on."""
@@ -118,7 +118,7 @@ class Expressions:
         seen = cells(subject) if subject is not None else nothing
         parts, taken = [f"CASE {subject.sql(DIALECT)}" if subject is not None else "CASE"], []
         for number, branch in enumerate(node.args["ifs"]):
-            seen = both(seen, cells(branch.this)) if subject is None else seen
+            seen = both(seen, self._decided(branch.this, cells)) if subject is None else seen
             parts.append(f"WHEN {branch.this.sql(DIALECT)} THEN {number}")
             taken.append(both(seen, cells(branch.args["true"])))
         taken.append(both(seen, cells(default) if default is not None else nothing))
@@ -127,6 +127,26 @@ class Expressions:
         def told(fields: Fields) -> Recipe:
             recipes = tuple(each(fields) for each in taken)
             return recipes[0] if len(set(recipes)) == 1 else ("case", fields.add(text), recipes)
+
+        return told
+
+    def _decided(self, node: exp.Expr, cells: Callable[[exp.Expr], Cells]) -> Cells:
+        """What it depends on that a condition holds, or that it does not: of several that must hold together, any one that does not is
+        enough."""
+        if isinstance(node, exp.Paren):
+            return self._decided(node.this, cells)
+        if not isinstance(node, exp.And | exp.Or):
+            return cells(node)
+        mine, others = self._decided(node.left, cells), self._decided(node.right, cells)
+        first, second = node.left.sql(DIALECT), node.right.sql(DIALECT)
+        if isinstance(node, exp.And):
+            text = f"CASE WHEN ({first}) AND ({second}) THEN 3 WHEN {first} THEN 0 WHEN {second} THEN 1 ELSE 2 END"
+        else:
+            text = f"CASE WHEN ({first}) AND ({second}) THEN 2 WHEN {first} THEN 1 WHEN {second} THEN 0 ELSE 3 END"
+
+        def told(fields: Fields) -> Recipe:
+            one, other = mine(fields), others(fields)
+            return one if one == other else ("either", fields.add(text), one, other)
 
         return told
 

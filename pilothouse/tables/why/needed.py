@@ -80,6 +80,14 @@ class Needed:
                 ask(alternative.choices)
         return found
 
+    def needs(self) -> frozenset[str]:
+        """The rows that have to be there, and the names of the choices that these do not make."""
+        rows = frozenset(map(row_of, self.atoms))
+        if not self.choices:
+            return rows
+        made = {name for name, choice in self.choices.items() if any(each.met(rows, (), name) for each in choice.values())}
+        return rows | (self.choices.keys() - made)
+
     def met(self, rows: Container[str], known: Container[str], asked: str) -> bool:
         """Whether these rows are all that it takes, with the choices that are made anyway: all that are known but the asked one."""
         chosen = (
@@ -90,18 +98,35 @@ class Needed:
 
 
 def _least(choice: Mapping[str, Needed]) -> dict[str, Needed]:
-    """The alternatives, without those that need all that another one does, and more. A choice may have as many alternatives as a table
-    has rows, so none is held against all others: only against those whose rarest need it has."""
-    needs = {name: frozenset((*map(row_of, each.atoms), *each.choices)) for name, each in choice.items()}
+    """The alternatives, without those that are met nowhere but where another one is: those that need all that it does, and more, and those
+    of which this holds whichever way one of their own choices goes. A choice may have as many alternatives as a table has rows, so none
+    is held against all others: only against those whose rarest need it has."""
+    needs = {name: each.needs() for name, each in choice.items()}
     occurs = Counter(chain.from_iterable(needs.values()))
+
+    def rarest(several: frozenset[str]) -> str | None:
+        return min(several, key=occurs.__getitem__, default=None)
+
     by_rarest: dict[str | None, set[frozenset[str]]] = defaultdict(set)
     for each in needs.values():
-        by_rarest[min(each, key=occurs.__getitem__, default=None)].add(each)
-    return {
-        name: each
-        for name, each in choice.items()
-        if not any(less < needs[name] for need in (None, *needs[name]) for less in by_rarest.get(need, ()))
-    }
+        by_rarest[rarest(each)].add(each)
+
+    def another(there: frozenset[str], mine: frozenset[str]) -> bool:
+        return any(less <= there and less != mine for need in (None, *there) for less in by_rarest.get(need, ()))
+
+    def idle(name: str) -> bool:
+        mine = needs[name]
+        if another(mine, mine):
+            return True
+        own = ((made, choice[name].choices[made]) for made in mine & choice[name].choices.keys())
+        return any(all(another((mine - {made}) | each.needs(), mine) for each in ways.values()) for made, ways in own)
+
+    left = dict(choice)
+    for name in choice:
+        if idle(name):
+            del left[name]
+            by_rarest[rarest(needs[name])].discard(needs[name])  # what is idle makes nothing else idle
+    return left
 
 
 def row_of(atom: str) -> str:

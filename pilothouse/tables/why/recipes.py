@@ -141,10 +141,13 @@ class Telling:
         return self.of(recipes[trace[field]], trace)
 
     def either(self, trace: Trace, field: str, mine: Recipe, others: Recipe) -> Needed:
-        """The first choice that says something (1), unless those after it would say the same (2): then any of them will do."""
-        if trace[field] != 2:
-            return self.of(mine if trace[field] else others, trace)
-        return _any([self.whole.of(mine, trace), self.whole.of(others, trace)])
+        """Of two, whichever it takes: the one (1), the other (0), either of them (2) or both (3)."""
+        which = trace[field]
+        if which == 3:
+            return _together((self.of(mine, trace), self.of(others, trace)))
+        if which == 2:
+            return _any([self.whole.of(mine, trace), self.whole.of(others, trace)])
+        return self.of(mine if which else others, trace)
 
     def each(self, trace: Trace, rows: str, counts: str | None, recipe: Recipe) -> Needed:
         """All rows of a group."""

@@ -168,15 +168,15 @@ def test_a_row_or_a_column_that_is_not_there_is_told(explainer: Explainer) -> No
 
 
 def test_sources_of_which_any_one_would_do_are_marked(raw: RawCompany, explainer: Explainer) -> None:
-    """A firm that owes nothing owes nothing without any one of its invoices; an order has its own items, and no choice."""
+    """A region is there for any one of its firms; an order has its own items, and no choice."""
     needed = Needed({"a\x1fid"}, {"x": {"1": Needed({"b\x1f", "a\x1f"}), "2": Needed({"c\x1f", "d\x1f"})}, "y": {"1": Needed({"e\x1f"})}})
     places = {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4}
     assert alternatives(needed, lambda atom: places[atom.split("\x1f")[0]]) == [Choice(((1,), (2, 3)))]
-    idle = raw.lake.table("marts/fct_exposure").scan().filter(pl.col("open_eur") == 0).collect()[-10:]
-    rows = (explainer.why("fct_exposure", {"firm_id": firm, "day": str(day)}) for firm, day in idle.select("firm_id", "day").iter_rows())
-    row = next(row for row in rows if row.choices)
+    ((region, firms), *_) = raw.lake.table("marts/dim_firm").scan().collect()["country"].value_counts(sort=True).rows()
+    row = explainer.why("dim_region", {"region_id": region})
+    assert [len(choice.alternatives) for choice in row.choices] == [firms]
     marked = [source for source in row.as_json()["sources"] if "choice" in source]
-    assert len({(source["choice"], source["alternative"]) for source in marked}) > 1
+    assert len({(source["choice"], source["alternative"]) for source in marked}) == firms > 1
     plain = explainer.why("fct_order", {"order_id": raw.lake.table("marts/fct_order").scan().collect()["order_id"][0]}, column="items")
     assert not plain.choices
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import given
@@ -35,19 +35,39 @@ def _met(needed: Needed, rows: set[str], known: set[str]) -> bool:
     return set(map(row_of, needed.atoms)) <= rows and all(chosen)
 
 
-def _by_definition(needed: Needed) -> set[str]:
+def _needs(needed: Needed) -> set[str]:
+    rows = set(map(row_of, needed.atoms))
+    return rows | {name for name, choice in needed.choices.items() if not any(_met(each, rows, set()) for each in choice.values())}
+
+
+def _least(choice: Mapping[str, Needed]) -> list[Needed]:
     """Every alternative against every other."""
+    left = dict(choice)
+    for name, each in choice.items():
+        mine, others = _needs(each), [_needs(other) for other in left.values()]
+        own = mine & each.choices.keys()
+        ways = [[mine], *([(mine - {made}) | _needs(one) for one in each.choices[made].values()] for made in own)]
+        if any(all(any(other <= there and other != mine for other in others) for there in way) for way in ways):
+            del left[name]
+    return [*left.values()]
+
+
+def _by_definition(needed: Needed) -> set[str]:
     found, pending, known = set(needed.atoms), dict(needed.choices), set(needed.choices)
     while pending:
         name = min(pending, key=lambda each: len(pending[each]))
         choice, rows = pending.pop(name), set(map(row_of, found))
-        needs = {key: {*map(row_of, each.atoms), *each.choices} for key, each in choice.items()}
-        least = [each for key, each in choice.items() if not any(less < needs[key] for less in needs.values())]
+        least = _least(choice)
         if not any(_met(each, rows, known - {name}) for each in least):
             found = found.union(*(each.atoms for each in least))
             pending |= {key: inner for each in least for key, inner in each.choices.items() if key not in known}
             known |= set(pending)
     return found
+
+
+@given(_nested)
+def test_what_is_settled_is_all_that_it_takes(needed: Needed) -> None:
+    assert _met(needed, set(map(row_of, needed.settled())), set())
 
 
 @given(_nested)
@@ -59,6 +79,13 @@ def test_an_alternative_that_needs_all_of_another_and_more_is_idle_whatever_may_
     either = _named([Needed({f"rating{SEPARATOR}"}), Needed({f"account{SEPARATOR}"})])
     paid, owed = Needed({f"payment{SEPARATOR}"}, either), Needed({f"payment{SEPARATOR}", f"invoice{SEPARATOR}"}, either)
     assert Needed(choices=_named([paid, owed])).settled() == {f"{row}{SEPARATOR}" for row in ("payment", "rating", "account")}
+
+
+def test_an_alternative_is_idle_that_only_comes_with_one_of_the_others() -> None:
+    """A day is there for either of two payments, and any invoice until then tells what is owed: the two that were paid do."""
+    paid = _named([Needed({f"first{SEPARATOR}"}), Needed({f"second{SEPARATOR}"})])
+    invoices = [Needed({f"{row}{SEPARATOR}"}, paid) for row in ("first", "another", "second")]
+    assert Needed(choices=_named(invoices)).settled() == {f"first{SEPARATOR}", f"second{SEPARATOR}"}
 
 
 def _firm(number: int) -> Needed:
