@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 
 from pilothouse.agents.snapshot import Snapshot
 from pilothouse.kernel.errors import ToolFailed
-from pilothouse.kernel.lake import Lake
-from pilothouse.kernel.versions import Pinned, Versions
 
 
 class Cell(NamedTuple):
@@ -41,18 +39,18 @@ class Look:
 
 
 class Watching(Snapshot):
-    """A snapshot that remembers what it was asked: every look once, and the places of those since `begin`."""
+    """Remembers what a snapshot was asked: every look once, and the places of those since `begin`."""
 
-    def __init__(self, lake: Lake, versions: Mapping[str, Pinned]) -> None:
-        super().__init__(lake, versions)
+    def __init__(self, over: Snapshot) -> None:
+        self._over = over
         self.looks: list[Look] = []
         self.since: set[int] = set()
         self._places: dict[tuple[Any, ...], int] = {}
 
-    @classmethod
-    def then(cls, lake: Lake, versions: Versions) -> Watching:
-        """The tables that a decision read, as they were."""
-        return cls(lake, {entry.name: entry for entry in versions.read if entry.kind == "table"})
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """What can be looked at."""
+        return self._over.tables
 
     def begin(self) -> None:
         """Another call is made."""
@@ -60,7 +58,7 @@ class Watching(Snapshot):
 
     def rows(self, table: str, where: Mapping[str, Any], *, limit: int, order: str = "") -> list[dict[str, Any]]:
         """The rows, remembered."""
-        look = Look(table, dict(where), limit, order, super().rows(table, where, limit=limit, order=order))
+        look = Look(table, dict(where), limit, order, self._over.rows(table, where, limit=limit, order=order))
         if look.question not in self._places:
             self._places[look.question] = len(self.looks)
             self.looks.append(look)

@@ -24,7 +24,7 @@ from pilothouse.agents.explaining.merges import Merge, merges
 from pilothouse.agents.explaining.opened import Opened
 from pilothouse.agents.explaining.since import RAW, Source, sources
 from pilothouse.agents.explaining.using import INPUT, LEARNED, Remade, used
-from pilothouse.agents.snapshot import plain
+from pilothouse.agents.snapshot import Snapshot, plain
 from pilothouse.kernel.errors import AgentError
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.uncollected import uncollected
@@ -122,15 +122,12 @@ class Deciding:
         self._explainer = explainer
         self._besides: dict[str, list[dict[str, Any]]] = {}
         self._measured: dict[int, tuple[Measured, Mapping[str, int]]] = {}
+        self._then: tuple[Versions, Snapshot] | None = None
 
     @uncollected()
     def why(self, opened: Opened, agent: Agent) -> Why:
         """What a decision is made of. `agent` lends its code; AgentError where that no longer says what was heard then."""
-        watching = Watching.then(self._lake, opened.versions)
-        try:
-            remade = Remade(opened, agent.as_defined(opened.definition), watching)
-        finally:
-            watching.close()
+        remade = Remade(opened, agent.as_defined(opened.definition), Watching(self._as_of(opened.versions)))
         versions = {entry.name: int(entry.version) for entry in opened.versions.read if entry.kind == "table"}
         facts, wanted = self._facts(remade, versions)
         notes: list[str] = []
@@ -144,6 +141,13 @@ class Deciding:
         return Why(
             opened, tuple(facts), tuple(rows), tuple(told), tuple(joined), tuple(_learned(remade.looks)), tuple(dict.fromkeys(notes))
         )
+
+    def _as_of(self, versions: Versions) -> Snapshot:
+        """The tables as they were. Those of the last decision stay open: the next one was often made of the same."""
+        then = self._then
+        if then is None or then[0] != versions:
+            then = self._then = versions, Snapshot.of(self._lake, versions)
+        return then[1]
 
     def _facts(self, remade: Remade, versions: Mapping[str, int]) -> tuple[list[Fact], Wanted]:
         """What was used, and the cells to explain. A row that came by a condition has to meet it, so what it was asked for counts."""

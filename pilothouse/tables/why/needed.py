@@ -29,7 +29,16 @@ class Needed:
 
     def everything(self) -> set[str]:
         """All atoms, whether needed or one choice of several."""
-        return self.atoms.union(*(each.everything() for choice in self.choices.values() for each in choice.values()))
+        found: set[str] = set()
+        self.gather(found)
+        return found
+
+    def gather(self, found: set[str]) -> None:
+        """Add them to what was found elsewhere."""
+        found |= self.atoms
+        for choice in self.choices.values():
+            for each in choice.values():
+                each.gather(found)
 
     def narrowed(self) -> Needed:
         """The same, with no choice as wide as a table: the first alternatives of each are left, by their rows' keys, and none where

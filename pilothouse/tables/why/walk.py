@@ -233,6 +233,7 @@ class Asked:
     traces: dict[Key, Trace] = field(default_factory=dict)
     telling: Telling = field(default_factory=Telling)
     _narrow: dict[tuple[Key, str], Needed] = field(default_factory=dict)
+    _sources: dict[str, Cell] = field(default_factory=dict)
 
     def cell(self, key: Key, column: str, telling: Telling | None = None) -> Needed:
         """What a cell depends on; without a column, what the row's existence does. Another telling may tell less of it."""
@@ -255,10 +256,16 @@ class Asked:
 
     def source(self, atom: str) -> Cell:
         """The table, the row and the column that an atom names."""
-        table, *key, column = atom.split(SEPARATOR)
-        return self.inputs[table], tuple(key), column
+        found = self._sources.get(atom)
+        if found is None:
+            table, *key, column = atom.split(SEPARATOR)
+            found = self._sources[atom] = self.inputs[table], tuple(key), column
+        return found
 
     def everything(self, wanted: Mapping[Key, set[str]]) -> set[str]:
         """All atoms of these cells that may matter."""
-        cells = (self.narrow(key, column) for key, columns in wanted.items() for column in {"", *columns})
-        return set().union(*(each.everything() for each in cells))
+        found: set[str] = set()
+        for key, columns in wanted.items():
+            for column in {"", *columns}:
+                self.narrow(key, column).gather(found)
+        return found

@@ -119,12 +119,12 @@ def decided(lake: Lake, database: Database, tmp_path: Path) -> Iterator[Callable
 
 
 def found(lake: Lake, opened: Opened, agent: Agent = DESK) -> tuple[Remade, list[Used]]:
-    watching = Watching.then(lake, opened.versions)
+    snapshot = Snapshot.of(lake, opened.versions)
     try:
-        remade = Remade(opened, agent, watching)
+        remade = Remade(opened, agent, Watching(snapshot))
         return remade, used(remade, lambda table: lake.table(table).scan().collect().to_dicts())
     finally:
-        watching.close()
+        snapshot.close()
 
 
 def told(remade: Remade, cells: list[Used]) -> dict[tuple[str, int, str], tuple[str, ...]]:
