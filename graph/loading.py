@@ -11,11 +11,12 @@ of it depends on another mart having come that far, so marts that were made at d
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from threading import Event
 from typing import Final
 
 from graph.kinds import EdgeType, NodeType, Ontology
@@ -32,6 +33,7 @@ from pilothouse.kernel.lake.duck import Scan
 from pilothouse.kernel.versions import Pinned, note_written
 
 _SIDE_BY_SIDE: Final = 2  # types of nodes that are written at once: no two of them share a page or a lock
+_GLANCE: Final = 0.2  # seconds: a thread that waits without end does not always hear Ctrl-C
 Course = Mapping[str, Sequence[tuple[int, int]]]  # mart → the versions to go through, as in `Note.spans`
 
 
@@ -226,10 +228,8 @@ class Loader:
                 counted[edge.type] += self._remove_edges(going[edge.mart], edge)
             for node in nodes:
                 counted[node.label] += self._remove_nodes(going[node.mart], node)
-            with ThreadPoolExecutor(_SIDE_BY_SIDE, "nodes") as pool:
-                works = [pool.submit(copy_context().run, self._put_nodes, going[node.mart], node) for node in nodes]
-                for node, work in zip(nodes, works, strict=True):
-                    counted[node.label] += work.result()
+            for node, count in zip(nodes, self._put_all_nodes(going, nodes), strict=True):
+                counted[node.label] += count
             for edge in edges:
                 counted[edge.type] += self._put_edges(going[edge.mart], edge)
         told = [self._noted(each.step, notes.get(mart)) for mart, each in going.items()]
@@ -278,8 +278,24 @@ class Loader:
         there = writer.all()
         return writer.remove([each for each in there if each not in going.edges(edge).said], going.step.known)
 
-    def _put_nodes(self, going: _Going, node: NodeType) -> Counted:
-        counted = self._nodes[node.label].put(going.nodes(node).said, going.step.known, quietly=going.step.quietly)
+    def _put_all_nodes(self, going: Mapping[str, _Going], nodes: Sequence[NodeType]) -> list[Counted]:
+        """Several types side by side. Where one fails or somebody interrupts, the others end with the batch that they are at."""
+        stopping = Event()
+        with ThreadPoolExecutor(_SIDE_BY_SIDE, "nodes") as pool:
+            try:
+                works = [pool.submit(copy_context().run, self._put_nodes, going[node.mart], node, stopping) for node in nodes]
+                waiting = {*works}
+                while waiting:
+                    done, waiting = wait(waiting, timeout=_GLANCE, return_when=FIRST_EXCEPTION)
+                    for work in done:
+                        work.result()  # or the error that ended it
+                return [work.result() for work in works]
+            except BaseException:
+                stopping.set()
+                raise
+
+    def _put_nodes(self, going: _Going, node: NodeType, stopping: Event) -> Counted:
+        counted = self._nodes[node.label].put(going.nodes(node).said, going.step.known, quietly=going.step.quietly, stopping=stopping)
         going.forget(node.label)
         return counted
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from threading import Event
 from typing import Any, TypeVar
 
 from graph.kinds import KNOWN_FROM, KNOWN_TO, PAST, PAST_EDGE, STATE, WAS, NodeType, Ontology, past_key
@@ -52,12 +53,15 @@ class NodeWriter:
         self._label = f"`{node.label}`"
         self._state = f"{{id: n.id, _label: '{node.label}', {_copied('n', self._said)}, {KNOWN_FROM}: n.{KNOWN_FROM}, {KNOWN_TO}: $known}}"
 
-    def put(self, said: Mapping[str, Values], known: datetime, *, quietly: bool = False) -> Counted:
-        """Let these nodes say this. `quietly`: no earlier state is kept, for it is the ontology that changed and not what is known."""
+    def put(self, said: Mapping[str, Values], known: datetime, *, quietly: bool = False, stopping: Event | None = None) -> Counted:
+        """Let these nodes say this. `quietly`: no earlier state is kept, for it is the ontology that changed and not what is known.
+        Once it is `stopping`, no further batch is begun."""
         empty = not self._graph.read(f"MATCH (n:{self._label}) RETURN 1 AS one LIMIT 1")
         past = bool(self._graph.read(f"MATCH (n:{PAST}) WHERE n._label = $label RETURN 1 AS one LIMIT 1", label=self._node.label))
         counted = Counted()
         for batch in batches(said.items()):
+            if stopping is not None and stopping.is_set():
+                break
             there = {} if empty else self._there([named for named, _ in batch])
             counted += self._put(batch, there, known, past=past, quietly=quietly)
         return counted

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from graph.dump import Moment, history, state
 from graph.kinds import Measures, Ontology
 from graph.loading import Loader
 from graph.store import Graph
+from graph.writing_nodes import batches
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import CommitConflict, ConfigError, DataRejected, GraphError
 from pilothouse.kernel.lake import Lake
@@ -82,6 +86,40 @@ def test_whichever_statement_is_the_last_one_the_next_load_ends_as_if_nothing_ha
     found = history(arcadedb_graph, SMALL)
     Loader(arcadedb_graph, marts.lake, SMALL).rebuild()
     assert history(arcadedb_graph, SMALL) == found
+
+
+class _Interrupting:
+    """A graph whose user presses Ctrl-C while the first nodes are written."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph, self.pressed, self.after = graph, False, 0
+
+    def write(self, query: str, /, **parameters: Any) -> None:
+        self._graph.write(query, **parameters)
+        if threading.current_thread() is threading.main_thread():
+            return
+        if self.pressed:
+            self.after += 1
+        else:
+            self.pressed = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._graph, name)
+
+
+def test_a_load_that_is_interrupted_ends_with_the_batch_it_is_at(
+    arcadedb_graph: Graph, marts: SmallMarts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marts.put("marts/firm", *(firm(number) for number in range(200)))
+    marts.publish()
+    monkeypatch.setattr("graph.writing_nodes.batches", partial(batches, size=1))
+    interrupting = _Interrupting(arcadedb_graph)
+    with pytest.raises(KeyboardInterrupt):
+        Loader(interrupting, marts.lake, SMALL).load()  # type: ignore[arg-type]
+    assert interrupting.after < 50
+    Loader(arcadedb_graph, marts.lake, SMALL).load()
+    assert state(arcadedb_graph, SMALL) == told_by_tables(marts.lake, Moment())
 
 
 def test_of_two_loads_at_once_one_is_told_that_the_other_is_at_it(
