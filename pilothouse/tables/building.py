@@ -39,7 +39,7 @@ from pilothouse.tables.project import Model, Project, changes_of, relation
 from pilothouse.tables.publishable import quoted, refuse_duplicates, refuse_nulls, why_not
 from pilothouse.tables.record import Notes, Read, Record
 
-_BATCH_ROWS = 20_000  # each becomes a row group, and whoever looks for one row reads no less
+_BATCH_ROWS = 100_000  # each becomes a row group: with smaller ones a decision, which looks for single rows, takes a third longer
 How = Literal["unchanged", "in full", "in part", "failed", "not reached"]
 
 
