@@ -17,8 +17,9 @@ Whether a row is synthetic is no part of what it says, and is not explained.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from sqlglot import exp, parse_one
@@ -26,21 +27,9 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.pushdown_projections import pushdown_projections
 from sqlglot.optimizer.qualify import qualify
 
-from pilothouse.tables.why.expressions import (
-    DIALECT,
-    FROM_IT,
-    Cells,
-    Expressions,
-    Scope,
-    Source,
-    Unexplained,
-    aggregates,
-    any_row,
-    both,
-    first_of,
-    nothing,
-    partition,
-)
+from pilothouse.tables.why.cells import DIALECT, Cells, Unexplained, any_row, both, first_of, nothing, partition
+from pilothouse.tables.why.expressions import FROM_IT, Expressions, Scope, Source, aggregates
+from pilothouse.tables.why.needed import THERE
 from pilothouse.tables.why.recipes import NOTHING, Fields, Recipe, all_of, down
 
 ASKED: Final = "asked"  # the schema of the rows that are asked for: they choose, and explain nothing
@@ -61,13 +50,17 @@ class Base:
 
 @dataclass(frozen=True)
 class Annotated:
-    """A query with traces, and how to read them. `asked` are the columns that it uses of the rows that are asked for."""
+    """A query with traces, and how to read them: of its columns, and under their names with a mark (`THERE`) of these being there.
+    `asked` are the columns that it uses of the rows that are asked for."""
 
     text: str
     traces: tuple[str, ...]
     exists: Recipe
     columns: Mapping[str, Recipe]
     asked: tuple[str, ...]
+
+
+_Of = Callable[[exp.Expr, Scope], Cells]
 
 
 @dataclass
@@ -115,7 +108,7 @@ class _Answer:
         def columns(name: str) -> Cells:
             if firsts:
                 return lambda fields: taken([self.parts[0].firsts[name]], fields)
-            place = self.columns.index(name)
+            place = [*self.columns, *_marked(self.columns)].index(name)
             return lambda fields: taken([list(part.outputs.values())[place] for part in self.parts], fields)
 
         exist = [part.first_exists if firsts else part.exists for part in self.parts]
@@ -123,16 +116,17 @@ class _Answer:
 
 
 def annotated(text: str, schema: Schema, columns: Sequence[str] = (), bases: Mapping[tuple[str, str], Base] | None = None) -> Annotated:
-    """The query with its traces and recipes; of these columns alone, if any are named. `bases` are what is known of base tables, by
-    schema and name."""
-    wanted = ", ".join(f'"{name}"' for name in columns)
+    """The query with its traces and recipes; of these columns alone, if any are named, each for what it says or (marked) for its being
+    there. `bases` are what is known of base tables, by schema and name."""
+    wanted = ", ".join(f'"{name}"' for name in dict.fromkeys(each.removesuffix(THERE) for each in columns))
     tree = qualified(f"SELECT {wanted} FROM ({text}) AS made" if columns else text, schema)
     if columns:  # what no wanted column needs would only be planned, which takes longer than to answer
         tree = pushdown_projections(tree)
     annotator = _Annotator(schema, bases or {})
     answer = annotator.query(tree, {})
     source, fields = answer.source(""), _Plain()
-    exists, recipes = source.exists(fields), {name: source.columns(name)(fields) for name in answer.columns}
+    told = columns or [*answer.columns, *_marked(answer.columns)]
+    exists, recipes = source.exists(fields), {name: source.columns(name)(fields) for name in told}
     annotator.attach()
     asked = tuple(sorted({each.name for each in tree.find_all(exp.Column) if each.table in annotator.asked}))
     return Annotated(tree.sql(DIALECT, comments=False), tuple(fields.names), exists, recipes, asked)
@@ -235,11 +229,11 @@ class _Annotator:
             # All rows taken together are one group, be there any or not.
             exists = any_row(scope.exists) if node.args.get("group") else nothing
             exists = both(exists, cells.grouped(having.this, scope) if having else nothing)
-            made = _Select(node, {name: cells.grouped(value, scope) for name, value in told}, exists)
+            made = _Select(node, _outputs(told, cells.grouped, cells.grouped_there, scope), exists)
         else:
             chosen = node.args.get("qualify")
             exists = both(scope.exists, cells.condition(chosen.this, scope) if chosen else nothing)
-            made = _Select(node, {name: cells.of(value, scope) for name, value in told}, exists)
+            made = _Select(node, _outputs(told, cells.of, cells.there, scope), exists)
             self._number(made, outputs, cells, scope)
         return _Answer(tuple(name for name, _ in outputs), [made], plain)
 
@@ -252,12 +246,13 @@ class _Annotator:
         ((made.place, window),) = numbered.items()
         over, counted = f" OVER ({partition(window)} {FROM_IT})", cells.counted(window, scope, made.exists)
         for name, value in outputs:
-            if name in {made.place, _SYNTHETIC}:
-                made.firsts[name] = nothing
-            elif value.find(exp.Window):  # which says the same of whatever row has number 1
-                made.firsts[name] = both(counted, made.outputs[name])
-            else:
-                made.firsts[name] = first_of("first", over, value.sql(DIALECT), made.outputs[name], counted)
+            for called, says in ((name, "{}"), (name + THERE, "{} IS NOT NULL")):
+                if name in {made.place, _SYNTHETIC}:
+                    made.firsts[called] = nothing
+                elif value.find(exp.Window):  # which says the same of whatever row has number 1
+                    made.firsts[called] = both(counted, made.outputs[called])
+                else:
+                    made.firsts[called] = first_of("first", over, says.format(value.sql(DIALECT)), made.outputs[called], counted)
         made.first_exists = any_row(counted, over)
 
     def _sources(self, node: exp.Select, known: Mapping[str, _Answer], cells: Expressions, outer: Scope | None) -> tuple[Scope, bool]:
@@ -294,8 +289,9 @@ class _Annotator:
         identity = base.atom.format(alias=f'"{alias}"')
 
         def atom(name: str) -> Cells:
-            column = names[name]
-            value = f'"{alias}"."{column}"'
+            plain = name.removesuffix(THERE)
+            column = names[plain] + name.removeprefix(plain)
+            value = f'"{alias}"."{names[plain]}"'
             return lambda fields: ("atom", fields.add(identity), column, called, fields.add(value) if base.told else None)
 
         return Source(atom, lambda fields: ("atom", fields.add(identity), "", called, None))
@@ -320,7 +316,8 @@ class _Annotator:
 
             def told(fields: Fields) -> Recipe:
                 recipe = value(fields)
-                return NOTHING if recipe is NOTHING else ("given", fields.add(f'"{alias}"."{name}" IS NOT NULL'), recipe)
+                there = f'"{alias}"."{name.removesuffix(THERE)}" IS NOT NULL'
+                return NOTHING if recipe is NOTHING else ("given", fields.add(there), recipe)
 
             return told
 
@@ -354,10 +351,23 @@ class _Annotator:
 
         def told(fields: Fields) -> Recipe:
             recipe = found(row)
-            mine = NOTHING if recipe is NOTHING else ("any", fields.add(f"{id(node)} finds", rendered), recipe)
+            mine = NOTHING if recipe is NOTHING else ("any", fields.add(f"{id(node)} finds", rendered), None, recipe)
             return all_of([value(fields), mine])
 
         return told
+
+
+def _marked(columns: Sequence[str]) -> list[str]:
+    return [each + THERE for each in columns]
+
+
+def _outputs(told: Sequence[tuple[str, exp.Expr]], of: _Of, there: _Of, scope: Scope) -> dict[str, Cells]:
+    """The cells of a SELECT's columns, and of their being there: few are asked for that."""
+
+    def when_asked(value: exp.Expr, fields: Fields) -> Recipe:
+        return there(value, scope)(fields)
+
+    return {name: of(value, scope) for name, value in told} | {name + THERE: partial(when_asked, value) for name, value in told}
 
 
 def _meant(key: exp.Expr, outputs: Sequence[tuple[str, exp.Expr]]) -> exp.Expr:

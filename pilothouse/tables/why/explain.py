@@ -20,7 +20,7 @@ from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.uncollected import uncollected
 from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.why.annotate import ASKED, Annotated, Base, Schema
-from pilothouse.tables.why.expressions import Unexplained
+from pilothouse.tables.why.cells import Unexplained
 from pilothouse.tables.why.lineage import sources
 from pilothouse.tables.why.reading import At, Reading
 from pilothouse.tables.why.row import Key, Row

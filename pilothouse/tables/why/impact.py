@@ -10,13 +10,16 @@ for table by table, it was read and planned a dozen times.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Final
 
 from pilothouse.tables.project import Model, changes_of, relation
+from pilothouse.tables.why.annotate import Annotated
 from pilothouse.tables.why.explain import Explainer
-from pilothouse.tables.why.needed import SEPARATOR, Needed
+from pilothouse.tables.why.needed import SEPARATOR, THERE, Needed
 from pilothouse.tables.why.reading import RAW_KEY, At, as_text
 from pilothouse.tables.why.recipes import Pointing, Recipe, cells_in
 from pilothouse.tables.why.row import Key
@@ -75,8 +78,28 @@ class _Telling:
     def dependents(self) -> Iterator[Dependent]:
         """The rows as they are told."""
         for key in sorted(self.keys):
-            told = tuple(sorted(name for name in self.found.cells[key] if name))
+            told = tuple(sorted(name for name in self.found.cells[key] if name and not name.endswith(THERE)))
             yield Dependent(*self.found.at, dict(zip(self.model.key, key, strict=True)), told)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """How a version of a table was made: what of, by which text, and of which columns it is asked for no more than whether they are
+    there (marked)."""
+
+    model: Model
+    at: At
+    inputs: list[At]
+    text: Annotated
+    asked_there: frozenset[str]
+
+    def recipes(self) -> dict[str, Recipe]:
+        """Of the columns that anything can be made of, and (marked) of their being there where that is asked for."""
+        return {
+            name: recipe
+            for name, recipe in self.text.columns.items()
+            if (name in self.asked_there if name.endswith(THERE) else not name.startswith("_"))
+        }
 
 
 @dataclass(frozen=True)
@@ -113,21 +136,23 @@ class Impact:
         telling: list[_Telling] = []
         asked = [each for each in self._models if (not versions or each.table in versions) and not each.kept]
         below = {name for model in asked for name in self._explainer.inputs_of(model)}
+        made = self._made(table, asked, versions)
         with self._explainer.walk() as walk:
             start = self._start(walk, table, keys, versions)
             reached = {table: start}
-            for model in asked if start.cells else ():
-                if reached.keys() & set(self._explainer.inputs_of(model)):
-                    among = None if tell is None else tell.get(model.table)
-                    last = tell is not None and model.table not in below
-                    found = self._reached(walk, model, reached, versions, _Wanted(last, among))
+            for each in made if start.cells else ():
+                name = each.at.table
+                if reached.keys() & {source.table for source in each.inputs}:
+                    among = None if tell is None else tell.get(name)
+                    last = tell is not None and name not in below
+                    found = self._reached(walk, each, reached, _Wanted(last, among))
                     if found is not None and found.cells:
-                        reached[model.table] = found
-                        if tell is None or model.table in tell:
-                            telling.append(_Telling(model, found, {*found.cells} if among is None else found.cells.keys() & {*among}))
+                        reached[name] = found
+                        if tell is None or name in tell:
+                            telling.append(_Telling(each.model, found, {*found.cells} if among is None else found.cells.keys() & {*among}))
         self._settle(telling, start)
-        for each in telling:
-            yield from each.dependents()
+        for told in telling:
+            yield from told.dependents()
 
     def key_of(self, table: str) -> tuple[str, ...] | None:
         """By which columns rows of a table are named; None where no model makes it."""
@@ -149,21 +174,32 @@ class Impact:
     def _at(self, table: str, versions: Mapping[str, int]) -> At:
         return At(table, versions[table] if table in versions else self._explainer.reading.newest(table))
 
-    def _reached(
-        self, walk: Walk, model: Model, reached: Mapping[str, _Reached], versions: Mapping[str, int], wanted: _Wanted
-    ) -> _Reached | None:
-        at = self._at(model.table, versions)
-        inputs = [At(name, version) for name, version in self._explainer.reading.inputs(at).items()]
-        whole = self._explainer.text(model, (), inputs)
-        below = {relation(name): each for name, each in reached.items()}
-        columns = {name for name, recipe in whole.columns.items() if not name.startswith("_") and _can_reach(recipe, below)}
-        if not columns and not _can_reach(whole.exists, below):
+    def _made(self, table: str, models: Sequence[Model], versions: Mapping[str, int]) -> list[_Made]:
+        """How those tables were made that come from this one."""
+        below, found = {table}, list[_Made]()
+        for model in models:
+            if not below.isdisjoint(self._explainer.inputs_of(model)):
+                below.add(model.table)
+                at = self._at(model.table, versions)
+                inputs = [At(*each) for each in self._explainer.reading.inputs(at).items()]
+                found.append(_Made(model, at, inputs, self._explainer.text(model, (), inputs), frozenset()))
+        asked: dict[str, set[str]] = defaultdict(set)  # by a table as texts call it, for what comes after it
+        for place, each in reversed([*enumerate(found)]):
+            made = found[place] = replace(each, asked_there=frozenset(asked[_called(each.at.table)]))
+            for name, column in chain.from_iterable(map(cells_in, [made.text.exists, *made.recipes().values()])):
+                if column.endswith(THERE):
+                    asked[name].add(column)
+        return found
+
+    def _reached(self, walk: Walk, made: _Made, reached: Mapping[str, _Reached], wanted: _Wanted) -> _Reached | None:
+        columns = {name for name, recipe in made.recipes().items() if _can_reach(recipe, reached)}
+        if not columns and not _can_reach(made.text.exists, reached):
             return None
-        changed = {name: each for name, each in reached.items() if name in {input_.table for input_ in inputs}}
-        if not self._ask_candidates(walk, model, at, inputs, changed):
+        changed = {name: each for name, each in reached.items() if name in {input_.table for input_ in made.inputs}}
+        if not self._ask_candidates(walk, made, changed):
             return None
-        asked = walk.asked_together(at, columns, _named(changed.values()))
-        found, hits = _Reached(at), _Hits(asked, reached)
+        asked = walk.asked_together(made.at, columns, _named(changed.values()))
+        found, hits = _Reached(made.at), _Hits(asked, reached)
         pointing, names = Pointing(asked.telling, hits.of_row), ("", *sorted(columns))
         for key in filter(wanted.has, asked.traces):
             told = dict[str, bool]()
@@ -181,16 +217,16 @@ class Impact:
                     found.idle.add(key)
         return found
 
-    def _ask_candidates(self, walk: Walk, model: Model, at: At, inputs: Collection[At], changed: Mapping[str, _Reached]) -> bool:
+    def _ask_candidates(self, walk: Walk, made: _Made, changed: Mapping[str, _Reached]) -> bool:
         """Put the keys of rows that may depend on what was reached where the model's text looks for them; of a model that is made as a
         whole, all. Returns whether there are any."""
-        rows, duck = self._explainer.reading.rows_of(at), walk.connection.duck
+        model, rows, duck = made.model, self._explainer.reading.rows_of(made.at), walk.connection.duck
         names = {changes_of(model.name, name): each for name, each in changed.items()}
         text = self._explainer.touched(model)
         if not text:
             walk.connection.ask_those(model, f"SELECT * FROM ({rows})")
         else:
-            for source in inputs:
+            for source in made.inputs:
                 walk.connection.view(source)
             walk.connection.stand(("before", model.name), rows)
             for name, each in names.items():
@@ -218,11 +254,16 @@ class Impact:
             each.keys -= {key for key in doubtful[each.found.at] if (each.found.at, key) not in needed}
 
 
-def _can_reach(recipe: Recipe, below: Mapping[tuple[str, str], _Reached]) -> bool:
+def _can_reach(recipe: Recipe, reached: Mapping[str, _Reached]) -> bool:
     """Whether what was reached can be among what a recipe finds."""
-    columns = {".".join(name): each.columns() for name, each in below.items()}
+    columns = {_called(table): each.columns() for table, each in reached.items()}
     found = ((columns.get(table, set()), column) for table, column in cells_in(recipe))
     return any(known & {"", _ALL, column} for known, column in found)
+
+
+def _called(table: str) -> str:
+    """A table as recipes call it."""
+    return ".".join(relation(table))
 
 
 def _depends(hits: _Hits, needed: Needed, beside: Needed) -> bool | None:

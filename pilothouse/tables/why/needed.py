@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Final
 
 SEPARATOR: Final = "\x1f"  # of a row and its column in an atom
+THERE: Final = "\x1e"  # behind a column: whether it says anything, whatever it says
 WIDE: Final = 200  # alternatives, as a firm has invoices; what has more is as wide as a table
 _TOLD: Final = 20  # of so many: nobody reads the rest, and each has a tree of its own
 

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
+from pilothouse.tables.why.needed import SEPARATOR, THERE, Needed, row_of
 
 Recipe = Sequence[Any]  # what to do, and with which fields of the trace
 Trace = Mapping[str, Any]
@@ -76,7 +76,8 @@ def shared(recipe: Any, known: dict[Any, Any]) -> Any:
 
 
 def cells_in(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """The columns of base tables, as the query calls them, that a recipe can find: "" is the existence of a row."""
+    """The columns of base tables, as the query calls them, that a recipe can find: "" is the existence of a row. A column whose being
+    there is asked for has its mark."""
     if recipe[0] == "atom":
         yield recipe[3], recipe[2]
         return
@@ -129,7 +130,7 @@ class Telling:
         if identity is None:
             return _NONE
         if value is not None:
-            self.values.setdefault(identity, {})[column] = trace[value]
+            self.values.setdefault(identity, {})[column.removesuffix(THERE)] = trace[value]
         return Needed({identity + column})
 
     def given(self, trace: Trace, field: str, recipe: Recipe) -> Needed:
@@ -153,9 +154,9 @@ class Telling:
         """All rows of a group."""
         return _together(self.of(recipe, row) for row in _counting(trace, rows, counts))
 
-    def one_of(self, trace: Trace, rows: str, recipe: Recipe) -> Needed:
+    def one_of(self, trace: Trace, rows: str, counts: str | None, recipe: Recipe) -> Needed:
         """Any one row of a group."""
-        return _any([self.whole.of(recipe, row) for row in trace[rows] or ()])
+        return _any([self.whole.of(recipe, row) for row in _counting(trace, rows, counts)])
 
     def extreme(self, trace: Trace, rows: str, counts: str | None, value: str, reached: str, recipe: Recipe) -> Needed:
         """Of a largest or smallest value: any row that reaches it."""

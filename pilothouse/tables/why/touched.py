@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from sqlglot import exp, parse_one
 
-from pilothouse.tables.why.expressions import DIALECT
+from pilothouse.tables.why.cells import DIALECT
 
 _CHANGES = "changes"  # the schema of what changed
 

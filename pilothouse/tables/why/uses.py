@@ -14,7 +14,7 @@ from sqlglot import exp, parse_one
 from sqlglot.optimizer.pushdown_projections import pushdown_projections
 
 from pilothouse.tables.why.annotate import Schema, qualified
-from pilothouse.tables.why.expressions import DIALECT, Unexplained
+from pilothouse.tables.why.cells import DIALECT, Unexplained
 
 _EVERYTHING = (exp.Columns, exp.Pivot, exp.PositionalColumn)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pilothouse.tables.project import Model
 from pilothouse.tables.why.annotate import ASKED, Annotated
-from pilothouse.tables.why.needed import SEPARATOR, Needed
+from pilothouse.tables.why.needed import SEPARATOR, THERE, Needed
 from pilothouse.tables.why.reading import RAW_KEY, At, Connection, as_text
 from pilothouse.tables.why.recipes import Telling, Trace
 from pilothouse.tables.why.row import Key, Row, alternatives
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Cell = tuple[At, Key, str]  # a table at a version, a row's key and a column, or "" for the row's existence
+# A table at a version, a row's key and a column; the column with a mark for its being there, or "" for the row's existence.
+Cell = tuple[At, Key, str]
 
 
 class Walk:
@@ -137,12 +138,15 @@ class Walk:
 
     def _run(self, asked: Asked, model: Model, which: str = "") -> None:
         assert asked.text is not None
-        names, width, columns = ", ".join(map(as_text, model.key)), len(model.key), [*asked.text.columns]
-        for row in self.connection.duck.execute(f"SELECT {names}, * FROM ({asked.text.text}){which}").fetchall():
+        names, width = ", ".join(map(as_text, model.key)), len(model.key)
+        told = self.connection.duck.execute(f"SELECT {names}, * FROM ({asked.text.text}){which}")
+        columns = [each[0] for each in (told.description or ())[width:]]
+        said = len(columns) - len(asked.text.traces)
+        for row in told.fetchall():
             key = tuple(map(str, row[:width]))
-            asked.traces[key] = dict(zip(asked.text.traces, row[width + len(columns) :], strict=True))
+            asked.traces[key] = dict(zip(columns[said:], row[width + said :], strict=True))
             if not model.python:
-                asked.values[key] = dict(zip(columns, row[width:], strict=False))
+                asked.values[key] = dict(zip(columns[:said], row[width:], strict=False))
 
     def _published(self, at: At, model: Model, wanted: Mapping[Key, set[str]]) -> dict[Key, dict[str, Any]]:
         """Put the wanted rows, as they are published, where the model's text looks for them; returns what they say."""
@@ -192,10 +196,9 @@ class Walk:
         if known is not None:
             return known
         asked = self._tables[at]
-        row = self._rows[at, key, columns] = Row(at.table, at.version, dict(zip(asked.key, key, strict=True)), sorted(columns))
-        row.values = {
-            name: value for name, value in asked.values.get(key, {}).items() if name in {*columns, *asked.key} or not asked.inputs
-        }
+        matter = {name.removesuffix(THERE) for name in columns}
+        row = self._rows[at, key, columns] = Row(at.table, at.version, dict(zip(asked.key, key, strict=True)), sorted(matter))
+        row.values = {name: value for name, value in asked.values.get(key, {}).items() if name in {*matter, *asked.key} or not asked.inputs}
         local = asked.whole(key, columns)
         below: dict[tuple[At, Key], set[str]] = {}
         for atom in local.everything():

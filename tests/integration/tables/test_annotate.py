@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilothouse.tables.why.annotate import annotated
-from pilothouse.tables.why.expressions import Unexplained
+from pilothouse.tables.why.cells import Unexplained
 from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
 from pilothouse.tables.why.recipes import Pointing, Recipe, Telling, Trace
 from tests.integration.tables.removal import is_cause, necessary
@@ -63,6 +63,23 @@ QUERIES = {
         select id, day from s.o where exists (
             select i.id from s.i as i where i.o_id = o.id and exists (select 1 from s.i as j where j.day = i.amt and j.o_id = o.id))""",
     "those that are asked for": "select id, firm from s.o where id in (select id from asked.x)",
+    "whether it is there": """
+        with sums as (select o_id, sum(amt) as amt, max(day) filter (where amt > 1) as last, count(amt) as n from s.i group by o_id)
+        select o.id, sums.amt is not null as paid, sums.last is null as open, (o.firm || sums.last) is null as unknown,
+            sums.n is null as none
+        from s.o as o left join sums on o.id = sums.o_id""",
+    "only if it is there": """
+        with sums as (select o_id, sum(amt) as amt, min(day) as first from s.i group by o_id having max(amt) is not null)
+        select o_id, first from sums where amt is not null and coalesce(amt, first) is not null""",
+    "there by several ways": """
+        select i.id, coalesce(o.firm, f.name) is null as nobody, case when i.amt > 1 then o.firm when i.amt = 1 then 'a' end is null as none
+        from s.i as i left join s.o as o on i.o_id = o.id left join s.f as f on i.day > 1 and f.firm = 'a'""",
+    "the first of each, if it says anything": """
+        select o_id, amt is null as nothing, coalesce(amt, day) is not null as something
+        from (select *, row_number() over (partition by o_id order by day desc, id) as place from s.i) as placed where place = 1""",
+    "one after the other, if it is there": """
+        with both_of as (select 'o' || id as id, firm as said from s.o union all select 'i' || id as id, 'b' || amt as said from s.i)
+        select id, said is null as nothing from both_of""",
     "groups of groups": """
         with per_order as (select o.firm, o.id, sum(i.amt) as amt from s.o as o inner join s.i as i on o.id = i.o_id group by o.firm, o.id)
         select firm, max(amt) as best, count(*) as n from per_order group by firm""",

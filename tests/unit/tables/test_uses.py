@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pilothouse.tables.why.annotate import Schema
-from pilothouse.tables.why.expressions import Unexplained
+from pilothouse.tables.why.cells import Unexplained
 from pilothouse.tables.why.uses import names, used
 
 COLUMNS = ("Id", "Name", "Status", "Note", "_row_id", "_seen_at")
