@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from typing import Final
 
@@ -25,6 +26,7 @@ _ORDER: Final = frozenset({"ORDER", "SKIP", "LIMIT"})
 _OF_NOW: Final = frozenset({"LABELS", "ID", "ELEMENTID", "NODES", "STARTNODE", "ENDNODE", "SHORTESTPATH", "ALLSHORTESTPATHS"})
 
 
+@lru_cache(maxsize=256)  # half a millisecond, as much as a short query takes
 def rewound(query: str, *, known: bool = True, valid: bool = False) -> str:
     """The query of what was known at `$_known` (or is known now), and held at `$_valid`; ConfigError where it cannot be asked of that."""
     some = tokens(query)
