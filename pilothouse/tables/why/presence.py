@@ -14,7 +14,7 @@ from pilothouse.tables.why.cells import Cells, nothing
 from pilothouse.tables.why.choosing import Of, all_there, any_there, case
 
 _WITH_ALL_PARTS: Final = (  # there if all that they are made of is
-    *(exp.Paren, exp.Cast, exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.DPipe, exp.Interval),
+    *(exp.Paren, exp.Cast, exp.Neg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.DPipe, exp.Interval),
     *(exp.Abs, exp.Round, exp.Lower, exp.Upper, exp.DateDiff, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE),
 )
 

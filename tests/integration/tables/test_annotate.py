@@ -66,7 +66,7 @@ QUERIES = {
     "whether it is there": """
         with sums as (select o_id, sum(amt) as amt, max(day) filter (where amt > 1) as last, count(amt) as n from s.i group by o_id)
         select o.id, sums.amt is not null as paid, sums.last is null as open, (o.firm || sums.last) is null as unknown,
-            sums.n is null as none
+            sums.n is null as none, (sums.amt / o.day) is null as no_rate
         from s.o as o left join sums on o.id = sums.o_id""",
     "only if it is there": """
         with sums as (select o_id, sum(amt) as amt, min(day) as first from s.i group by o_id having max(amt) is not null)
