@@ -39,7 +39,7 @@ from pilothouse.tables.project import Model, Project, changes_of, relation
 from pilothouse.tables.publishable import quoted, refuse_duplicates, refuse_nulls, why_not
 from pilothouse.tables.record import Notes, Read, Record
 
-_BATCH_ROWS = 100_000  # each becomes a row group: with smaller ones a decision, which looks for single rows, takes a third longer
+_BATCH_ROWS = 100_000  # held in memory until they are written
 How = Literal["unchanged", "in full", "in part", "failed", "not reached"]
 
 

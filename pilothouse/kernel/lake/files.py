@@ -30,8 +30,9 @@ from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 
 FILE_BYTES: Final = 128 << 20  # of a file once it is full: few enough for a listing, small enough to read in parallel
-_GROUP_ROWS: Final = 20_000  # held in memory until it is written; and whoever looks for one row reads no less than a group
+_GROUP_ROWS: Final = 20_000  # or a few more: whoever looks for one row reads no less than a group
 _GROUP_BYTES: Final = 64 << 20
+_PAGE_ROWS: Final = 4_096  # of the columns that it does not look for a row by, a reader unpacks no more than the pages in question
 _DICTIONARY_BYTES: Final = 1 << 16  # a dictionary that outgrows it belongs to a column of ever new values: giving up early is cheap
 _COLUMNS_WITH_STATISTICS: Final = 32  # in the log, as Delta has it
 _LONGEST: Final = 64  # characters of a text in the log's statistics
@@ -125,7 +126,7 @@ def row_count(added: Iterable[AddAction]) -> int:
 def _write_file(
     filesystem: pafs.FileSystem, name: str, schema: pa.Schema, first: pa.Table, more: Iterator[pa.Table]
 ) -> tuple[int, pq.FileMetaData, dict[str, int]]:
-    """One file of the first row group and as many more as it takes to fill it: its size, what Parquet tells of its columns, and
+    """One file of the first rows and as many more as it takes to fill it: its size, what Parquet tells of its columns, and
     the nulls of those of which it must tell nothing. Bounds leave NaN out, and DuckDB takes a column whose two bounds are one
     value for a column of that value alone."""
     encodings = _encodings(first)
@@ -146,13 +147,14 @@ def _write_file(
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
             write_statistics=[field.name for field in schema if field.name not in _HASHES and field.name not in nulls],
             store_decimal_as_integer=True,
+            max_rows_per_page=_PAGE_ROWS,
             store_schema=False,  # the table's own schema is what readers go by
             metadata_collector=found,
         ) as writer,
     ):
         group: pa.Table | None = first
         while group is not None:
-            writer.write_table(group, row_group_size=group.num_rows)
+            writer.write_table(group, row_group_size=-(-group.num_rows // max(group.num_rows // _GROUP_ROWS, 1)))
             for floating in nulls:
                 nulls[floating] += group.column(floating).null_count
             group = next(more, None) if sink.tell() < FILE_BYTES else None

@@ -291,14 +291,16 @@ class _Hits(dict[str, bool | None]):
         self._reached = reached
 
     def __missing__(self, atom: str) -> bool | None:
-        at, key, column = self._asked.source(atom)
-        hit = self[atom] = self._reached[at.table].hit(key, column) if at.table in self._reached else None
+        cell = self._asked.source(atom)
+        reached = self._reached.get(cell.place.at.table)
+        hit = self[atom] = None if reached is None else reached.hit(cell.place.key, cell.column)
         return hit
 
     def of_row(self, identity: str) -> bool:
         """Whether any cell of a row was reached."""
-        at, key, _ = self._asked.source(identity)
-        return at.table in self._reached and key in self._reached[at.table].cells
+        place = self._asked.source(identity).place
+        reached = self._reached.get(place.at.table)
+        return reached is not None and place.key in reached.cells
 
 
 def _together(several: Iterable[Needed]) -> Needed:

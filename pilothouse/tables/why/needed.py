@@ -15,7 +15,7 @@ WIDE: Final = 200  # alternatives, as a firm has invoices; what has more is as w
 _TOLD: Final = 20  # of so many: nobody reads the rest, and each has a tree of its own
 
 
-@dataclass
+@dataclass(eq=False)
 class Needed:
     """Atoms that are all needed, and choices by name with their alternatives by name."""
 
@@ -59,8 +59,8 @@ class Needed:
     def lifted(self, source: Callable[[str], Needed], name: str) -> Needed:
         """The same in terms of what each atom needs in turn. Choices are named apart from those of other tables."""
         found = Needed()
-        for atom in self.atoms:
-            found.merge(source(atom))
+        for each in set(map(source, self.atoms)):  # columns of one row often need the very same
+            found.merge(each)
         for choice, alternatives in self.choices.items():
             found.choices[f"{name} {choice}"] = {key: each.lifted(source, name) for key, each in alternatives.items()}
         return found

@@ -6,7 +6,7 @@ and one answer asks thirty tables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import duckdb
@@ -163,10 +163,11 @@ class Connection:
         names, known = (", ".join(f'"{name}"' for name in model.key), " AND ".join(f'"{name}" IS NOT NULL' for name in model.key))
         self.duck.execute(f'CREATE OR REPLACE TABLE {ASKED}."{model.name}" AS SELECT DISTINCT {names} FROM ({query}) WHERE {known}')
 
-    def publish(self, model: Model, rows: str) -> None:
-        """Instead of the keys that are asked for, put their rows as these are published."""
+    def publish(self, model: Model, rows: str, columns: Iterable[str]) -> None:
+        """Instead of the keys that are asked for, put their rows as these are published, as far as these columns."""
         place, same = f'{ASKED}."{model.name}"', " AND ".join(f'told."{each}" = keys."{each}"' for each in model.key)
-        self.duck.execute(f"CREATE OR REPLACE TABLE {place} AS SELECT told.* FROM ({rows}) AS told JOIN {place} AS keys ON {same}")
+        told = ", ".join(f'told."{each}"' for each in dict.fromkeys((*model.key, *columns)))
+        self.duck.execute(f"CREATE OR REPLACE TABLE {place} AS SELECT {told} FROM ({rows}) AS told JOIN {place} AS keys ON {same}")
 
     def change(self, name: str, at: At, keys: Sequence[Sequence[str]]) -> None:
         """Put rows of a table where a model's text looks for what has changed."""

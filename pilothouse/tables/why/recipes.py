@@ -116,22 +116,25 @@ class Telling:
 
     def every(self, trace: Trace, recipes: Sequence[Recipe]) -> Needed:
         """What several recipes take. Most are columns of one row: these are put together without a value for each."""
-        parts, columns = [], set()
+        parts, columns = list[Needed](), set[str]()
         for each in recipes:
             if each[0] == "atom":
-                columns |= self.atom(trace, *each[1:]).atoms
+                columns.update(self._atoms(trace, *each[1:]))
             else:
                 parts.append(self.of(each, trace))
         return _together([Needed(columns), *parts] if columns else parts)
 
-    def atom(self, trace: Trace, field: str, column: str, table: str, value: str | None) -> Needed:  # noqa: ARG002 - read by `cells_in`
+    def atom(self, trace: Trace, field: str, column: str, table: str, value: str | None) -> Needed:
         """A column of a source row, or its existence."""
+        return Needed({*self._atoms(trace, field, column, table, value)})
+
+    def _atoms(self, trace: Trace, field: str, column: str, table: str, value: str | None) -> tuple[str, ...]:  # noqa: ARG002 - read by `cells_in`
         identity = trace[field]
         if identity is None:
-            return _NONE
+            return ()
         if value is not None:
             self.values.setdefault(identity, {})[column.removesuffix(THERE)] = trace[value]
-        return Needed({identity + column})
+        return (identity + column,)
 
     def given(self, trace: Trace, field: str, recipe: Recipe) -> Needed:
         """Of what a left join found, if it found anything."""

@@ -23,8 +23,39 @@ if TYPE_CHECKING:
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-# A table at a version, a row's key and a column; the column with a mark for its being there, or "" for the row's existence.
-Cell = tuple[At, Key, str]
+
+@dataclass(eq=False, slots=True)
+class Place:
+    """A row of a table at a version. There is one of each in a walk, so that what is known of it is found without comparing keys."""
+
+    at: At
+    key: Key
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+    def cell(self, column: str) -> Cell:
+        """What the row says in a column, or with a mark whether it says anything there; without a column, that the row is there."""
+        found = self.cells.get(column)
+        if found is None:
+            found = self.cells[column] = Cell(self, column)
+        return found
+
+
+@dataclass(eq=False, slots=True)
+class Cell:
+    """A column of a row, with what is known of it in a walk."""
+
+    place: Place
+    column: str
+    need: Needed | None = None  # in raw rows
+    whole: Needed | None = None  # the same, and that its row is there
+
+
+class Places(dict[tuple[At, Key], Place]):
+    """All places of a walk."""
+
+    def __missing__(self, named: tuple[At, Key]) -> Place:
+        found = self[named] = Place(*named)
+        return found
 
 
 class Walk:
@@ -34,10 +65,9 @@ class Walk:
         self.connection = connection
         self._explainer = explainer
         self._tables: dict[At, Asked] = {}
-        self._needs: dict[Cell, Needed] = {}
-        self._wholes: dict[Cell, Needed] = {}
-        self._leads: dict[Cell, bool] = {}
-        self._rows: dict[tuple[At, Key, frozenset[str]], Row] = {}
+        self._places = Places()
+        self._leads: dict[Cell, bool] = {}  # to what matters
+        self._rows: dict[tuple[Place, frozenset[str]], Row] = {}
 
     def of(self, at: At, key: Key, columns: set[str]) -> Row | None:
         """The row with all that it is made of; None where there is none of that key."""
@@ -50,7 +80,7 @@ class Walk:
         there = [(at, key, columns) for at, rows in wanted.items() for key, columns in rows.items() if key in self._tables[at].values]
         settled = self._settled(there)
         self._leads, self._rows = {}, {}
-        return {(at, key): self._row(at, key, frozenset(columns), settled) for at, key, columns in there}
+        return {(at, key): self._row(self._places[at, key], frozenset(columns), settled) for at, key, columns in there}
 
     def needs(self, at: At, wanted: Mapping[Key, set[str]]) -> dict[Key, set[tuple[str, str]]]:
         """What these columns of these rows are made of, without the way there: raw rows, each by its table and identity."""
@@ -76,7 +106,7 @@ class Walk:
             if asked.inputs:
                 needed.merge(self._lifted(asked, asked.whole(key, columns)))
             else:
-                needed.merge(self._need((at, key, "")))
+                needed.merge(self._need(self._places[at, key].cell("")))
         return needed.settled()
 
     def _ask_down(self, pending: dict[At, dict[Key, set[str]]]) -> None:
@@ -86,23 +116,21 @@ class Walk:
             at = max(pending, key=lambda each: (self._explainer.place(each.table), each))
             wanted = pending.pop(at)
             asked = self.asked(at, wanted)
-            for atom in asked.everything(wanted):
-                source, key, column = asked.source(atom)
-                columns = pending.setdefault(source, {}).setdefault(key, set())
-                columns.update({column} if column else ())
+            for place, columns in asked.by_place(asked.everything(wanted)).items():
+                pending.setdefault(place.at, {}).setdefault(place.key, set()).update(columns)
 
     def asked(self, at: At, wanted: Mapping[Key, set[str]]) -> Asked:
         """What these columns of these rows depend on in the inputs of their table."""
         model = self._explainer.model_of(at.table)
         if model is None:
-            asked = self._tables.setdefault(at, Asked(at, RAW_KEY))
+            asked = self._tables.setdefault(at, Asked(at, RAW_KEY, self._places))
             for key in wanted:
                 seen = _EPOCH + timedelta(microseconds=int(key[1]))
                 asked.values.setdefault(key, {"_row_id": bytes.fromhex(key[0]), "_seen_at": seen})
             return asked
-        asked = self._tables[at] = Asked(at, model.key)
+        asked = self._tables[at] = Asked(at, model.key, self._places)
         if model.kept:
-            asked.values = self._published(at, model, wanted)
+            asked.values = self._published(at, model, wanted, ())
         else:
             self._ask(asked, model, wanted)
         return asked
@@ -112,11 +140,11 @@ class Walk:
         traces one of these rows is found, if any are named."""
         model = self._explainer.model_of(at.table)
         assert model is not None
-        asked = self._tables[at] = Asked(at, model.key)
+        asked = self._tables[at] = Asked(at, model.key, self._places)
         self._prepare(asked, model, columns)
         assert asked.text is not None
         if model.python or not set(asked.text.asked) <= set(model.key):
-            self.connection.publish(model, self._explainer.reading.rows_of(at))
+            self.connection.publish(model, self._explainer.reading.rows_of(at), asked.text.asked)
         found = " OR ".join(f"contains(CAST({trace} AS VARCHAR), '{name}')" for trace in asked.text.traces for name in named)
         self._run(asked, model, f" WHERE {found}" if found else "")
         return asked
@@ -125,7 +153,7 @@ class Walk:
         self._prepare(asked, model, set().union(*wanted.values()))
         assert asked.text is not None
         if model.python or not set(asked.text.asked) <= set(model.key):
-            asked.values = self._published(asked.at, model, wanted)
+            asked.values = self._published(asked.at, model, wanted, asked.text.asked)
         else:
             self.connection.ask(model, [*wanted])
         self._run(asked, model)
@@ -148,23 +176,26 @@ class Walk:
             if not model.python:
                 asked.values[key] = dict(zip(columns[:said], row[width:], strict=False))
 
-    def _published(self, at: At, model: Model, wanted: Mapping[Key, set[str]]) -> dict[Key, dict[str, Any]]:
-        """Put the wanted rows, as they are published, where the model's text looks for them; returns what they say."""
+    def _published(self, at: At, model: Model, wanted: Mapping[Key, set[str]], used: Iterable[str]) -> dict[Key, dict[str, Any]]:
+        """Put the wanted rows, as they are published, where the model's text looks for them; returns what they say. `used` are the
+        columns by which the text looks."""
         self.connection.ask(model, [*wanted])
-        self.connection.publish(model, self._explainer.reading.rows_of(at))
+        columns = {name.removesuffix(THERE) for name in set().union(*wanted.values(), used)}
+        self.connection.publish(model, self._explainer.reading.rows_of(at), sorted(columns))
         told = self.connection.duck.execute(f'SELECT {", ".join(map(as_text, model.key))}, * FROM {ASKED}."{model.name}"')
         names = [each[0] for each in told.description or ()][len(model.key) :]
         return {tuple(map(str, row[: len(model.key)])): dict(zip(names, row[len(model.key) :], strict=True)) for row in told.fetchall()}
 
     def _need(self, cell: Cell) -> Needed:
         """What a cell needs in raw rows; without a column, what the row's existence does."""
-        if cell not in self._needs:
-            at, key, column = cell
-            asked = self._tables[at]
-            # A raw row, or what was learned once, is named with its version.
-            named = Needed({SEPARATOR.join((at.table, *key, ""))})
-            self._needs[cell] = self._lifted(asked, asked.narrow(key, column)) if asked.inputs else named
-        return self._needs[cell]
+        if cell.need is None:
+            place = cell.place
+            asked = self._tables[place.at]
+            if asked.inputs:
+                cell.need = self._lifted(asked, asked.narrow(place.key, cell.column))
+            else:  # a raw row, or what was learned once, is named with its version
+                cell.need = Needed({SEPARATOR.join((place.at.table, *place.key, ""))})
+        return cell.need
 
     def _lifted(self, asked: Asked, told: Needed) -> Needed:
         """In raw rows, what is told of a table in rows of its inputs."""
@@ -175,51 +206,49 @@ class Walk:
     def _note_values(self, asked: Asked) -> None:
         """What raw rows say, as traces told."""
         while asked.telling.values:
-            atom, values = asked.telling.values.popitem()
-            source, key, _ = asked.source(atom)
-            self._tables[source].values.setdefault(key, {}).update(values)
+            identity, values = asked.telling.values.popitem()
+            place = asked.source(identity).place
+            self._tables[place.at].values.setdefault(place.key, {}).update(values)
 
     def _need_of(self, cell: Cell) -> Needed:
         """What a cell needs, and that its row is there."""
-        at, key, column = cell
-        if not column:
-            return self._need(cell)
-        if cell not in self._wholes:
-            found = self._wholes[cell] = Needed()
-            found.merge(self._need((at, key, "")))
-            found.merge(self._need(cell))
-        return self._wholes[cell]
+        if cell.whole is None:
+            there = self._need(cell.place.cell(""))
+            if not cell.column or not self._tables[cell.place.at].inputs:
+                cell.whole = there
+            else:
+                cell.whole = Needed(set(there.atoms), dict(there.choices))
+                cell.whole.merge(self._need(cell))
+        return cell.whole
 
-    def _row(self, at: At, key: Key, columns: frozenset[str], settled: set[str]) -> Row:
+    def _row(self, place: Place, columns: frozenset[str], settled: set[str]) -> Row:
         """The row as a tree, of which only what leads to rows that matter is left."""
-        known = self._rows.get((at, key, columns))
+        known = self._rows.get((place, columns))
         if known is not None:
             return known
-        asked = self._tables[at]
-        matter = {name.removesuffix(THERE) for name in columns}
-        row = self._rows[at, key, columns] = Row(at.table, at.version, dict(zip(asked.key, key, strict=True)), sorted(matter))
-        row.values = {name: value for name, value in asked.values.get(key, {}).items() if name in {*matter, *asked.key} or not asked.inputs}
-        local = asked.whole(key, columns)
-        below: dict[tuple[At, Key], set[str]] = {}
-        for atom in local.everything():
-            source, its_key, its = asked.source(atom)
-            if self._leads_to((source, its_key, its), settled):
-                below.setdefault((source, its_key), set()).update({its} if its else ())
-        row.sources = [self._row(source, its_key, frozenset(its), settled) for (source, its_key), its in sorted(below.items())]
-        places = {each: place for place, each in enumerate(sorted(below))}
-        row.choices = alternatives(local, lambda atom: places.get(asked.source(atom)[:2]))
+        asked, matter = self._tables[place.at], {name.removesuffix(THERE) for name in columns}
+        row = Row(*place.at, dict(zip(asked.key, place.key, strict=True)), sorted(matter))
+        self._rows[place, columns] = row
+        said, shown = asked.values.get(place.key, {}), {*matter, *asked.key}
+        row.values = {name: value for name, value in said.items() if name in shown or not asked.inputs}
+        local = asked.whole(place.key, columns)
+        leading = (atom for atom in local.everything() if self._leads_to(asked.source(atom), settled))
+        below = sorted(asked.by_place(leading).items(), key=lambda each: (each[0].at, each[0].key))
+        row.sources = [self._row(source, frozenset(its), settled) for source, its in below]
+        numbers = {source: number for number, (source, _) in enumerate(below)}
+        row.choices = alternatives(local, lambda atom: numbers.get(asked.source(atom).place))
         return row
 
     def _leads_to(self, cell: Cell, settled: set[str]) -> bool:
         """Whether what a cell is made of is among the atoms that matter."""
         found = self._leads.get(cell)
         if found is None:
-            at, key, column = cell
-            asked = self._tables[at]
+            place = cell.place
+            asked = self._tables[place.at]
             if asked.inputs:
-                found = any(self._leads_to(asked.source(atom), settled) for atom in asked.everything({key: {column}}))
+                found = any(self._leads_to(asked.source(atom), settled) for atom in asked.everything({place.key: {cell.column}}))
             else:
-                found = SEPARATOR.join((at.table, *key, "")) in settled
+                found = not self._need(place.cell("")).atoms.isdisjoint(settled)
             self._leads[cell] = found
         return found
 
@@ -230,13 +259,14 @@ class Asked:
 
     at: At
     key: tuple[str, ...]
+    places: Places
     values: dict[Key, dict[str, Any]] = field(default_factory=dict)
     inputs: Mapping[str, At] = field(default_factory=dict)
     text: Annotated | None = None
     traces: dict[Key, Trace] = field(default_factory=dict)
     telling: Telling = field(default_factory=Telling)
     _narrow: dict[tuple[Key, str], Needed] = field(default_factory=dict)
-    _sources: dict[str, Cell] = field(default_factory=dict)
+    _sources: dict[str, Place] = field(default_factory=dict)
 
     def cell(self, key: Key, column: str, telling: Telling | None = None) -> Needed:
         """What a cell depends on; without a column, what the row's existence does. Another telling may tell less of it."""
@@ -258,11 +288,21 @@ class Asked:
         return found.narrowed()
 
     def source(self, atom: str) -> Cell:
-        """The table, the row and the column that an atom names."""
-        found = self._sources.get(atom)
-        if found is None:
-            table, *key, column = atom.split(SEPARATOR)
-            found = self._sources[atom] = self.inputs[table], tuple(key), column
+        """The cell that an atom names."""
+        identity, _, column = atom.rpartition(SEPARATOR)
+        place = self._sources.get(identity)
+        if place is None:
+            table, *key = identity.split(SEPARATOR)
+            place = self._sources[identity] = self.places[self.inputs[table], tuple(key)]
+        return place.cell(column)
+
+    def by_place(self, atoms: Iterable[str]) -> dict[Place, set[str]]:
+        """The rows that atoms are of, each with the columns in question."""
+        found: dict[Place, set[str]] = {}
+        for cell in map(self.source, atoms):
+            columns = found.setdefault(cell.place, set())
+            if cell.column:
+                columns.add(cell.column)
         return found
 
     def everything(self, wanted: Mapping[Key, set[str]]) -> set[str]:
