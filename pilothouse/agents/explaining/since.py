@@ -69,23 +69,27 @@ def _held_against_now(
     kept = all(reading.keeps(newest, version) for version in {each.version for each in named.values()})
     since = min(int(seen_at) for _, seen_at in named) if kept else 0
     wanted = {name for each in named.values() for name in each.then}  # nothing else is read, of what may be millions of rows
-    known = [name for name in reading.columns_of(newest) if name in wanted]
+    known = sorted(wanted & {*reading.columns_of(newest)})
     told = [*(f'"{name}"' for name in known), "_change", "hex(_row_id) AS _named", "epoch_us(_seen_at) AS _seen"]
-    duck = connection.duck.execute(
-        f"SELECT {', '.join(told)} FROM ({reading.rows_of(newest)})"
-        f" WHERE _seen_at > make_timestamptz({since}) AND _row_id IN (SELECT unhex(unnest(?)))"
-        " QUALIFY row_number() OVER (PARTITION BY _row_id ORDER BY _seen_at DESC, _changed_at DESC NULLS LAST) = 1",
-        [sorted({row_id for row_id, _ in named})],
-    )
-    columns = [column[0] for column in duck.description or ()]
-    found = {row["_named"]: row for row in (dict(zip(columns, values, strict=True)) for values in duck.fetchall())}
+    found: dict[str, dict[str, Any]] = {}
+    if reading.seen_since(newest, since):
+        duck = connection.duck.execute(
+            f"SELECT {', '.join(told)} FROM ({reading.rows_of(newest)})"
+            f" WHERE _seen_at > make_timestamptz({since}) AND _row_id IN (SELECT unhex(unnest(?)))"
+            " QUALIFY row_number() OVER (PARTITION BY _row_id ORDER BY _seen_at DESC, _changed_at DESC NULLS LAST) = 1",
+            [sorted({row_id for row_id, _ in named})],
+        )
+        columns = [column[0] for column in duck.description or ()]
+        found = {row["_named"]: row for row in (dict(zip(columns, values, strict=True)) for values in duck.fetchall())}
     for (row_id, seen_at), each in sorted(named.items(), key=lambda item: (item[1].called, item[0])):
-        row, now = found.get(row_id), None
+        row = found.get(row_id)
+        now: Mapping[str, Any] | None = None
         if row is not None and (not kept or row["_seen"] > int(seen_at)):
             now = None if row["_change"] == "delete" else {name: row.get(name) for name in each.then}
         elif kept:  # nothing came after it
-            now = {name: value if name in known else None for name, value in each.then.items()}
-        state: State = ("deleted" if row else "gone") if now is None else "same" if _alike(now, each.then) else "changed"
+            now = each.then if len(known) == len(wanted) else {name: each.then[name] if name in known else None for name in each.then}
+        alike = now is each.then or (now is not None and _alike(now, each.then))
+        state: State = "same" if alike else "changed" if now is not None else "deleted" if row else "gone"
         yield Source(table, each.version, row_id, seen_at, each.called, each.then, now, state)
 
 

@@ -32,7 +32,9 @@ from deltalake.transaction import AddAction
 FILE_BYTES: Final = 128 << 20  # of a file once it is full: few enough for a listing, small enough to read in parallel
 _GROUP_ROWS: Final = 20_000  # or a few more: whoever looks for one row reads no less than a group
 _GROUP_BYTES: Final = 64 << 20
-_PAGE_ROWS: Final = 4_096  # of the columns that it does not look for a row by, a reader unpacks no more than the pages in question
+_PAGE_ROWS: Final = (
+    4_096  # whoever looks for one row unpacks no more of its other columns; nobody looks for one of raw tables, which have hashes
+)
 _DICTIONARY_BYTES: Final = 1 << 16  # a dictionary that outgrows it belongs to a column of ever new values: giving up early is cheap
 _COLUMNS_WITH_STATISTICS: Final = 32  # in the log, as Delta has it
 _LONGEST: Final = 64  # characters of a text in the log's statistics
@@ -147,7 +149,7 @@ def _write_file(
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
             write_statistics=[field.name for field in schema if field.name not in _HASHES and field.name not in nulls],
             store_decimal_as_integer=True,
-            max_rows_per_page=_PAGE_ROWS,
+            max_rows_per_page=None if random else _PAGE_ROWS,
             store_schema=False,  # the table's own schema is what readers go by
             metadata_collector=found,
         ) as writer,

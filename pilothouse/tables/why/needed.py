@@ -57,9 +57,12 @@ class Needed:
         return found
 
     def lifted(self, source: Callable[[str], Needed], name: str) -> Needed:
-        """The same in terms of what each atom needs in turn. Choices are named apart from those of other tables."""
+        """The same, not to be changed, in terms of what each atom needs in turn. Choices are named apart from those of other tables."""
+        needs = set(map(source, self.atoms))  # columns of one row often need the very same
+        if len(needs) == 1 and not self.choices:
+            return needs.pop()
         found = Needed()
-        for each in set(map(source, self.atoms)):  # columns of one row often need the very same
+        for each in needs:
             found.merge(each)
         for choice, alternatives in self.choices.items():
             found.choices[f"{name} {choice}"] = {key: each.lifted(source, name) for key, each in alternatives.items()}

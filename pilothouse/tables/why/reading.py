@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import duckdb
 import pyarrow as pa
+from deltalake import DeltaTable
 
 from pilothouse.kernel.errors import LakeError
 from pilothouse.kernel.lake import Lake
@@ -40,6 +41,7 @@ class _Opened(NamedTuple):
     sql: str
     columns: tuple[str, ...]
     files: frozenset[str]
+    seen_until: int | None  # of a raw table, in microseconds; None where nobody noted it
 
 
 class Reading:
@@ -77,6 +79,12 @@ class Reading:
     def columns_of(self, at: At) -> tuple[str, ...]:
         """The columns that a table has at a version."""
         return self._open(at).columns
+
+    def seen_since(self, at: At, moment: int) -> bool:
+        """Whether a raw table may have rows that were seen after a moment (in microseconds). Of files that Delta wrote together its log
+        tells the millisecond; no row is seen twice in one."""
+        until = self._open(at).seen_until
+        return until is None or until // 1_000 > moment // 1_000
 
     def keeps(self, at: At, version: int) -> bool:
         """Whether a version still has all files of an earlier one: rows were added since, none taken out or written together."""
@@ -119,7 +127,9 @@ class Reading:
             delta = self._lake.table(at.table).delta(at.version)
             scan = Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()))
             pinned = Pinned("table", at.table, str(at.version), str(delta.metadata().id))
-            found = self._opened[at] = _Opened(pinned, scan.sql, tuple(scan.schema.names), frozenset(scan.uris))
+            columns = tuple(scan.schema.names)
+            seen_until = _seen_until(delta) if RAW_KEY[1] in columns else None
+            found = self._opened[at] = _Opened(pinned, scan.sql, columns, frozenset(scan.uris), seen_until)
         return found
 
     def _know(self, table: str, identity: str) -> None:
@@ -127,6 +137,14 @@ class Reading:
         for at, opened in list(self._opened.items()):
             if at.table == table and opened.pinned.identity != identity:
                 del self._opened[at]
+
+
+def _seen_until(delta: DeltaTable) -> int | None:
+    """When the last row was seen, as the log tells of each file."""
+    told = pa.table(delta.get_add_actions(flatten=True))
+    name = f"max.{RAW_KEY[1]}"
+    moments = told.column(name).cast(pa.int64()).to_pylist() if name in told.column_names else [None]
+    return None if None in moments else max(moments, default=0)
 
 
 class Connection:

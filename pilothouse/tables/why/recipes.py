@@ -197,6 +197,8 @@ class Telling:
         return self._first(earlier, value, cells, exists) if any(row[value] is not None for row in earlier) else _NONE
 
     def _first(self, rows: Sequence[Trace], value: str, cells: Recipe, exists: Recipe) -> Needed:
+        if len(rows) == 1:
+            return _together((self.whole.of(exists, rows[0]), self.whole.of(cells, rows[0])))
         same = []
         for row in rows:
             if row[value] != rows[0][value]:

@@ -66,7 +66,7 @@ class Walk:
         self._explainer = explainer
         self._tables: dict[At, Asked] = {}
         self._places = Places()
-        self._leads: dict[Cell, bool] = {}  # to what matters
+        self._leads: dict[Needed, bool] = {}  # to what matters
         self._rows: dict[tuple[Place, frozenset[str]], Row] = {}
 
     def of(self, at: At, key: Key, columns: set[str]) -> Row | None:
@@ -214,11 +214,11 @@ class Walk:
         """What a cell needs, and that its row is there."""
         if cell.whole is None:
             there = self._need(cell.place.cell(""))
-            if not cell.column or not self._tables[cell.place.at].inputs:
+            says = self._need(cell) if cell.column and self._tables[cell.place.at].inputs else there
+            if says is there:
                 cell.whole = there
             else:
-                cell.whole = Needed(set(there.atoms), dict(there.choices))
-                cell.whole.merge(self._need(cell))
+                cell.whole = Needed(there.atoms | says.atoms, there.choices | says.choices)
         return cell.whole
 
     def _row(self, place: Place, columns: frozenset[str], settled: set[str]) -> Row:
@@ -241,15 +241,10 @@ class Walk:
 
     def _leads_to(self, cell: Cell, settled: set[str]) -> bool:
         """Whether what a cell is made of is among the atoms that matter."""
-        found = self._leads.get(cell)
+        need = self._need_of(cell)
+        found = self._leads.get(need)
         if found is None:
-            place = cell.place
-            asked = self._tables[place.at]
-            if asked.inputs:
-                found = any(self._leads_to(asked.source(atom), settled) for atom in asked.everything({place.key: {cell.column}}))
-            else:
-                found = not self._need(place.cell("")).atoms.isdisjoint(settled)
-            self._leads[cell] = found
+            found = self._leads[need] = not (need.everything() if need.choices else need.atoms).isdisjoint(settled)
         return found
 
 
