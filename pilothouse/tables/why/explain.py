@@ -20,6 +20,8 @@ from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.uncollected import uncollected
 from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.why.annotate import ASKED, Annotated, Base, Schema
+from pilothouse.tables.why.asked import Places
+from pilothouse.tables.why.asking import Asking
 from pilothouse.tables.why.cells import Unexplained
 from pilothouse.tables.why.lineage import sources
 from pilothouse.tables.why.reading import At, Reading
@@ -41,6 +43,7 @@ class Explainer:
         self._work = work
         self._models = {model.table: model for model in project.models.values()}
         self._places = {model.table: place for place, model in enumerate(project.models.values())}
+        self._below: dict[str, frozenset[str]] = {}
         self._annotated: dict[tuple[Any, ...], Annotated] = {}
 
     def why(self, table: str, key: Mapping[str, Any], *, column: str | None = None, version: int | None = None) -> Row:
@@ -74,10 +77,19 @@ class Explainer:
 
     @contextmanager
     def walk(self) -> Iterator[Walk]:
-        """A walk from rows down to raw ones, over a connection that nobody else uses meanwhile."""
+        """A walk from rows down to raw ones, over connections that nobody else uses meanwhile."""
+        walk = Walk(self)
+        with uncollected():
+            yield walk
+        for connection in walk.idle:
+            self.reading.give_back(connection)
+
+    @contextmanager
+    def asking(self) -> Iterator[Asking]:
+        """Tables asked one by one, over a connection that nobody else uses meanwhile."""
         connection = self.reading.connection()
         with uncollected():
-            yield Walk(self, connection)
+            yield Asking(self, connection, Places())
         self.reading.give_back(connection)  # not after an error, when nobody knows what stands in it
 
     def model_of(self, table: str) -> Model | None:
@@ -87,6 +99,15 @@ class Explainer:
     def place(self, table: str) -> int:
         """How far from raw tables a table is made: what it is made of comes before it."""
         return self._places.get(table, -1)
+
+    def below(self, table: str) -> frozenset[str]:
+        """All tables that a table is made of, at once or through others."""
+        found = self._below.get(table)
+        if found is None:
+            model = self._models.get(table)
+            inputs = self.inputs_of(model) if model else ()
+            found = self._below[table] = frozenset(inputs).union(*map(self.below, inputs))
+        return found
 
     def inputs_of(self, model: Model) -> tuple[str, ...]:
         """The tables that a model reads."""

@@ -18,13 +18,14 @@ from typing import Final
 
 from pilothouse.tables.project import Model, changes_of, relation
 from pilothouse.tables.why.annotate import Annotated
+from pilothouse.tables.why.asked import Asked
+from pilothouse.tables.why.asking import Asking
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.needed import SEPARATOR, THERE, Needed
 from pilothouse.tables.why.reading import RAW_KEY, At, as_text
 from pilothouse.tables.why.recipes import Pointing, Recipe, cells_in
 from pilothouse.tables.why.row import Key
 from pilothouse.tables.why.touched import touching
-from pilothouse.tables.why.walk import Asked, Walk
 
 _FEW: Final = 16  # rows that are looked for in traces by name
 _PLAIN: Final = re.compile(r"[\w/:. +\x1f-]+")  # a name that looks the same in a trace that is written out
@@ -137,15 +138,15 @@ class Impact:
         asked = [each for each in self._models if (not versions or each.table in versions) and not each.kept]
         below = {name for model in asked for name in self._explainer.inputs_of(model)}
         made = self._made(table, asked, versions)
-        with self._explainer.walk() as walk:
-            start = self._start(walk, table, keys, versions)
+        with self._explainer.asking() as asking:
+            start = self._start(asking, table, keys, versions)
             reached = {table: start}
             for each in made if start.cells else ():
                 name = each.at.table
                 if reached.keys() & {source.table for source in each.inputs}:
                     among = None if tell is None else tell.get(name)
                     last = tell is not None and name not in below
-                    found = self._reached(walk, each, reached, _Wanted(last, among))
+                    found = self._reached(asking, each, reached, _Wanted(last, among))
                     if found is not None and found.cells:
                         reached[name] = found
                         if tell is None or name in tell:
@@ -159,13 +160,13 @@ class Impact:
         model = self._explainer.model_of(table)
         return None if model is None else tuple(model.key)
 
-    def _start(self, walk: Walk, table: str, keys: Collection[Key], versions: Mapping[str, int]) -> _Reached:
+    def _start(self, asking: Asking, table: str, keys: Collection[Key], versions: Mapping[str, int]) -> _Reached:
         """The rows that it starts from, as far as they were there. All of their columns matter, and that they are there."""
         at, model = self._at(table, versions), self._explainer.model_of(table)
         names = [as_text(name) for name in (RAW_KEY if model is None else model.key)]
         first = "_row_id IN (SELECT unhex(unnest(?)))" if model is None else f"{names[0]} IN (SELECT unnest(?))"
         told = f"SELECT {', '.join(names)} FROM ({self._explainer.reading.rows_of(at)}) WHERE {first}"
-        rows = walk.connection.duck.execute(told, [sorted({key[0] for key in keys})]).fetchall() if keys else []
+        rows = asking.connection.duck.execute(told, [sorted({key[0] for key in keys})]).fetchall() if keys else []
         wanted = {tuple(key) for key in keys}
         lengths = {len(key) for key in wanted}
         there = [tuple(map(str, row)) for row in rows]
@@ -191,14 +192,14 @@ class Impact:
                     asked[name].add(column)
         return found
 
-    def _reached(self, walk: Walk, made: _Made, reached: Mapping[str, _Reached], wanted: _Wanted) -> _Reached | None:
+    def _reached(self, asking: Asking, made: _Made, reached: Mapping[str, _Reached], wanted: _Wanted) -> _Reached | None:
         columns = {name for name, recipe in made.recipes().items() if _can_reach(recipe, reached)}
         if not columns and not _can_reach(made.text.exists, reached):
             return None
         changed = {name: each for name, each in reached.items() if name in {input_.table for input_ in made.inputs}}
-        if not self._ask_candidates(walk, made, changed):
+        if not self._ask_candidates(asking, made, changed):
             return None
-        asked = walk.asked_together(made.at, columns, _named(changed.values()))
+        asked = asking.together(made.at, columns, _named(changed.values()))
         found, hits = _Reached(made.at), _Hits(asked, reached)
         pointing, names = Pointing(asked.telling, hits.of_row), ("", *sorted(columns))
         for key in filter(wanted.has, asked.traces):
@@ -217,24 +218,24 @@ class Impact:
                     found.idle.add(key)
         return found
 
-    def _ask_candidates(self, walk: Walk, made: _Made, changed: Mapping[str, _Reached]) -> bool:
+    def _ask_candidates(self, asking: Asking, made: _Made, changed: Mapping[str, _Reached]) -> bool:
         """Put the keys of rows that may depend on what was reached where the model's text looks for them; of a model that is made as a
         whole, all. Returns whether there are any."""
-        model, rows, duck = made.model, self._explainer.reading.rows_of(made.at), walk.connection.duck
+        model, rows, duck = made.model, self._explainer.reading.rows_of(made.at), asking.connection.duck
         names = {changes_of(model.name, name): each for name, each in changed.items()}
         text = self._explainer.touched(model)
         if not text:
-            walk.connection.ask_those(model, f"SELECT * FROM ({rows})")
+            asking.connection.ask_those(model, f"SELECT * FROM ({rows})")
         else:
             for source in made.inputs:
-                walk.connection.view(source)
-            walk.connection.stand(("before", model.name), rows)
+                asking.connection.view(source)
+            asking.connection.stand(("before", model.name), rows)
             for name, each in names.items():
-                walk.connection.change(name, each.at, [*each.cells])
+                asking.connection.change(name, each.at, [*each.cells])
             query = touching(text, frozenset(names))
             if query is None:
                 return False
-            walk.connection.ask_those(model, query)
+            asking.connection.ask_those(model, query)
         return duck.execute(f'SELECT 1 FROM asked."{model.name}" LIMIT 1').fetchone() is not None
 
     def _settle(self, telling: Sequence[_Telling], start: _Reached) -> None:

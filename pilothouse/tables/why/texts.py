@@ -15,6 +15,7 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from pilothouse.kernel.lake import Lake
@@ -71,6 +72,6 @@ def _maker() -> str:
 
 
 def _keep(path: Path, plain: Any) -> None:
-    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished = path.with_suffix(f".{os.getpid()}-{get_ident()}")
     unfinished.write_text(json.dumps(plain))
     unfinished.replace(path)
