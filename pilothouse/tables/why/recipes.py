@@ -119,22 +119,25 @@ class Telling:
         parts, columns = list[Needed](), set[str]()
         for each in recipes:
             if each[0] == "atom":
-                columns.update(self._atoms(trace, *each[1:]))
+                columns.add(self._atom(trace, *each[1:]))
             else:
                 parts.append(self.of(each, trace))
+        columns.discard("")
         return _together([Needed(columns), *parts] if columns else parts)
 
     def atom(self, trace: Trace, field: str, column: str, table: str, value: str | None) -> Needed:
         """A column of a source row, or its existence."""
-        return Needed({*self._atoms(trace, field, column, table, value)})
+        found = self._atom(trace, field, column, table, value)
+        return Needed({found}) if found else _NONE
 
-    def _atoms(self, trace: Trace, field: str, column: str, table: str, value: str | None) -> tuple[str, ...]:  # noqa: ARG002 - read by `cells_in`
-        identity = trace[field]
+    def _atom(self, trace: Trace, field: str, column: str, table: str, value: str | None) -> str:  # noqa: ARG002 - read by `cells_in`
+        """The atom; nothing where an outer join found no row."""
+        identity: str | None = trace[field]
         if identity is None:
-            return ()
+            return ""
         if value is not None:
             self.values.setdefault(identity, {})[column.removesuffix(THERE)] = trace[value]
-        return (identity + column,)
+        return identity + column
 
     def given(self, trace: Trace, field: str, recipe: Recipe) -> Needed:
         """Of what a left join found, if it found anything."""

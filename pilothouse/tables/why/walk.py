@@ -20,7 +20,7 @@ from pilothouse.tables.why.row import Key, Row, alternatives
 if TYPE_CHECKING:
     from pilothouse.tables.why.explain import Explainer
 
-_SIDE_BY_SIDE: Final = 2  # tables: each is read by several threads already
+_SIDE_BY_SIDE: Final = 3  # tables: each is read by several threads already
 
 Wanted = dict[Key, set[str]]  # the columns of rows that are asked for
 
