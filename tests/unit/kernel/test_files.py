@@ -156,6 +156,14 @@ def test_a_large_write_becomes_several_files_of_several_groups(table: Table, mon
     assert sum(each["numRecords"] for each in statistics(table)) == table.rows() == 20_000
 
 
+def test_a_large_batch_becomes_several_groups_of_one_size(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files_module, "_GROUP_ROWS", 1_000)
+    table.append(pa.table({"id": range(3_500)}).to_reader(), commit(1))
+    written = pq.ParquetFile(Path(table.uri) / files(table)[0]).metadata
+    assert [written.row_group(number).num_rows for number in range(written.num_row_groups)] == [1_167, 1_167, 1_166]
+    assert read(table).sort_by("id").column("id").to_pylist() == [*range(3_500)]
+
+
 def test_a_write_that_breaks_leaves_no_file(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files_module, "FILE_BYTES", 1)
     monkeypatch.setattr(files_module, "_GROUP_ROWS", 1)
