@@ -52,6 +52,14 @@ class Opened:
         entries = self.history(_RECENT)
         return int(next((entry["version"] for entry in entries if entry.get("operation") in OF_ROWS), entries[-1]["version"]))
 
+    @cached_property
+    def seen_until(self) -> int | None:
+        """When the last row of a raw table was seen, in microseconds, as the log tells of each file; None where it does not. Of files
+        that Delta wrote together it tells the millisecond."""
+        told, name = pa.table(self.delta.get_add_actions(flatten=True)), "max._seen_at"
+        moments = told.column(name).cast(pa.int64()).to_pylist() if name in told.column_names else [None]
+        return None if None in moments else max(moments, default=0)
+
     def history(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Delta's own history, newest first."""
         with translated(self.uri):

@@ -10,12 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import duckdb
-import pyarrow as pa
-from deltalake import DeltaTable
 
 from pilothouse.kernel.errors import LakeError
 from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.lake.duck import Scan, offer_store
+from pilothouse.kernel.lake.opened import Opened
 from pilothouse.kernel.versions import Pinned, note_read
 from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.record import Notes, Read
@@ -37,11 +36,11 @@ class At(NamedTuple):
 
 
 class _Opened(NamedTuple):
+    there: Opened
     pinned: Pinned
     sql: str
     columns: tuple[str, ...]
     files: frozenset[str]
-    seen_until: int | None  # of a raw table, in microseconds; None where nobody noted it
 
 
 class Reading:
@@ -81,9 +80,9 @@ class Reading:
         return self._open(at).columns
 
     def seen_since(self, at: At, moment: int) -> bool:
-        """Whether a raw table may have rows that were seen after a moment (in microseconds). Of files that Delta wrote together its log
-        tells the millisecond; no row is seen twice in one."""
-        until = self._open(at).seen_until
+        """Whether a raw table may have rows that were seen after a moment (in microseconds). No row is seen twice in one millisecond,
+        which is what is known of some."""
+        until = self._open(at).there.seen_until
         return until is None or until // 1_000 > moment // 1_000
 
     def keeps(self, at: At, version: int) -> bool:
@@ -124,12 +123,9 @@ class Reading:
     def _open(self, at: At) -> _Opened:
         found = self._opened.get(at)
         if found is None:
-            delta = self._lake.table(at.table).delta(at.version)
-            scan = Scan(tuple(delta.file_uris()), pa.schema(delta.schema().to_arrow()))
-            pinned = Pinned("table", at.table, str(at.version), str(delta.metadata().id))
-            columns = tuple(scan.schema.names)
-            seen_until = _seen_until(delta) if RAW_KEY[1] in columns else None
-            found = self._opened[at] = _Opened(pinned, scan.sql, columns, frozenset(scan.uris), seen_until)
+            there = self._lake.table(at.table).opened(at.version)
+            scan = Scan(tuple(there.delta.file_uris()), there.schema)
+            found = self._opened[at] = _Opened(there, there.pinned, scan.sql, tuple(scan.schema.names), frozenset(scan.uris))
         return found
 
     def _know(self, table: str, identity: str) -> None:
@@ -137,14 +133,6 @@ class Reading:
         for at, opened in list(self._opened.items()):
             if at.table == table and opened.pinned.identity != identity:
                 del self._opened[at]
-
-
-def _seen_until(delta: DeltaTable) -> int | None:
-    """When the last row was seen, as the log tells of each file."""
-    told = pa.table(delta.get_add_actions(flatten=True))
-    name = f"max.{RAW_KEY[1]}"
-    moments = told.column(name).cast(pa.int64()).to_pylist() if name in told.column_names else [None]
-    return None if None in moments else max(moments, default=0)
 
 
 class Connection:
