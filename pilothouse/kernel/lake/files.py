@@ -156,7 +156,8 @@ def _write_file(
     ):
         group: pa.Table | None = first
         while group is not None:
-            writer.write_table(group, row_group_size=-(-group.num_rows // max(group.num_rows // _GROUP_ROWS, 1)))
+            in_how_many = max(group.num_rows // _GROUP_ROWS, 1)
+            writer.write_table(group, row_group_size=-(-group.num_rows // in_how_many))
             for floating in nulls:
                 nulls[floating] += group.column(floating).null_count
             group = next(more, None) if sink.tell() < FILE_BYTES else None

@@ -11,7 +11,8 @@ atoms are alternatives. Which of them matter can only be said once everything el
 Of rows that are numbered, the one with number 1 stands for all that come after it: were it gone, the next would take its place. So
 its value is made of the first rows that say the same, any one of them.
 
-What cannot be told exactly is refused (`Unexplained`), so that no answer is a guess; a test asks for every model of the project.
+What is known not to be told exactly is refused (`Unexplained`); a test asks for every model of the project. One thing is not: a version
+of a row that adds nothing to a sum and hides an older one that would (docs/decisions/0008).
 Whether a row is synthetic is no part of what it says, and is not explained.
 """
 

@@ -11,7 +11,7 @@ from sqlglot import exp
 from pilothouse.tables.why.cells import DIALECT, Cells, Unexplained, both, first_of, nothing, over_rows, partition
 from pilothouse.tables.why.choosing import Of, case, decided, first_said
 from pilothouse.tables.why.needed import THERE
-from pilothouse.tables.why.presence import always, is_asked, presence
+from pilothouse.tables.why.presence import always, asks_presence, presence
 from pilothouse.tables.why.recipes import Fields
 
 FROM_IT: Final = "ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING"
@@ -70,7 +70,7 @@ class Expressions:
             return scope.of(node)
         if isinstance(node, exp.Window):
             return self._window(node, scope)
-        if isinstance(node, exp.Case | exp.Coalesce) or is_asked(node):
+        if isinstance(node, exp.Case | exp.Coalesce) or asks_presence(node):
             return _told_apart(node, lambda each: self.of(each, scope), lambda each: self.there(each, scope))
         if isinstance(node, exp.Not) and node.find(exp.Subquery, exp.Exists, exp.Select):
             return nothing  # nothing that is taken away ends an absence
@@ -92,7 +92,7 @@ class Expressions:
             return self._aggregate(node, scope)
         if isinstance(node, exp.Column):
             return nothing
-        if isinstance(node, exp.Case | exp.Coalesce) or is_asked(node):
+        if isinstance(node, exp.Case | exp.Coalesce) or asks_presence(node):
             return _told_apart(node, lambda each: self.grouped(each, scope), lambda each: self.grouped_there(each, scope))
         if isinstance(node, exp.Window):
             raise Unexplained("a window over groups cannot be explained", hint="group in a common table expression first")

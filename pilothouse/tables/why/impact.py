@@ -137,11 +137,10 @@ class Impact:
         telling: list[_Telling] = []
         asked = [each for each in self._models if (not versions or each.table in versions) and not each.kept]
         below = {name for model in asked for name in self._explainer.inputs_of(model)}
-        made = self._made(table, asked, versions)
         with self._explainer.asking() as asking:
             start = self._start(asking, table, keys, versions)
             reached = {table: start}
-            for each in made if start.cells else ():
+            for each in self._made(table, asked, versions) if start.cells else ():
                 name = each.at.table
                 if reached.keys() & {source.table for source in each.inputs}:
                     among = None if tell is None else tell.get(name)

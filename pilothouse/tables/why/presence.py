@@ -42,11 +42,11 @@ def always(node: exp.Expr) -> bool:
         return any(map(always, [node.this, *node.expressions]))
     if isinstance(node, exp.Window):
         return isinstance(node.this, exp.Count | exp.RowNumber)
-    if isinstance(node, exp.Count | exp.Exists | exp.Literal | exp.Boolean | exp.Var | exp.DataType) or is_asked(node):
+    if isinstance(node, exp.Count | exp.Exists | exp.Literal | exp.Boolean | exp.Var | exp.DataType) or asks_presence(node):
         return True
     return isinstance(node, (*_WITH_ALL_PARTS, exp.Not)) and not isinstance(node, exp.TryCast) and all(map(always, node.iter_expressions()))
 
 
-def is_asked(node: exp.Expr) -> bool:
+def asks_presence(node: exp.Expr) -> bool:
     """Whether a condition asks whether a value is there."""
     return isinstance(node, exp.Is) and isinstance(node.expression, exp.Null)
