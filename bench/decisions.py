@@ -59,6 +59,7 @@ from tests.aimock import Aimock, calls
 from tests.champion import crown
 from tests.integration.tables.conftest import NOW
 from tests.integration.tables.decided_again import DecidedAgain, resolved
+from tests.integration.tables.remade import rows_of
 from tests.integration.tables.removal import is_cause
 from tests.raw_company import RawCompany
 
@@ -298,11 +299,12 @@ def proof(scale: float, proved: int = PROVED) -> list[Figure]:
             again = DecidedAgain(lake, project, texts(lake, project, home / "work"), CREDIT_DESK)
             for one in drawn(lake, ledger, CREDIT_DESK, dice, proved):
                 why = deciding.why(one, CREDIT_DESK)
-                rows = sorted({(each.table, each.row_id + each.seen_at) for each in why.sources})
+                versions = {(each.table, each.row_id + each.seen_at) for each in why.sources}
+                rows = sorted(rows_of(versions))
                 snapshot = Snapshot.of(lake, one.versions)
                 expected = again.said(run(CREDIT_DESK, one.request, snapshot))
                 snapshot.close()
-                small = again.whole(rows)
+                small = again.whole(versions)
                 answer = cache(partial(again.answer, small, one.request))
                 otherwise += answer(frozenset()) != expected
                 made = sorted(set(rows) - resolved(why.rows))
@@ -336,12 +338,11 @@ def unnamed(again: DecidedAgain, lake: Lake, ledger: Ledger, deciding: Deciding,
     missing = removed = 0
     for one in (Opened(ledger, each) for each in found):
         why = deciding.why(one, again.agent)
-        rows = {(each.table, each.row_id + each.seen_at) for each in why.sources}
+        rows = {(each.table, each.row_id) for each in why.sources}
         before = again.answer(whole, one.request)
         for table in dice.choices(sorted({table for table, _ in rows}), k=REMOVED // len(found)):
-            raw = lake.table(table).scan().select("_row_id", "_seen_at").collect()
-            identity, seen = raw.row(dice.randrange(raw.height))
-            gone = table, identity.hex().upper() + str(round(seen.timestamp() * 1_000_000))
+            raw = lake.table(table).scan().select("_row_id").collect()["_row_id"]
+            gone = table, raw[dice.randrange(raw.len())].hex().upper()
             if gone not in rows:
                 removed += 1
                 missing += again.answer(whole, one.request, frozenset({gone})) != before

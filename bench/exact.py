@@ -1,9 +1,9 @@
-"""Whether why and impact are right: against brute force, over every row of every table of a small company.
+"""Whether why and impact are right: against brute force, over every row of every table of a small company that has lived some days.
 
-Raw rows are drawn at random. Each is taken away alone, and whatever can depend on it is made again by the models' own texts: the
-rows that then say something else are those that need it. Every one of them has to name it (recall). A row that names it and stays
-the same without it has to need it once others are gone, of which any one would do (precision, of as many such rows as `CHECKED`);
-but for records that are named because a resolver compared them. Impact has to tell the very rows that name it.
+Raw rows are drawn at random. Each is taken away alone, with all versions of it, and whatever can depend on it is made again by the
+models' own texts: the rows that then say something else are those that need it. Every one of them has to name it (recall). A row that
+names it and stays the same without it has to need it once others are gone, of which any one would do (precision, of as many such rows
+as `CHECKED`); but for records that are named because a resolver compared them. Impact has to tell the very rows that name it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from pilothouse.tables.project import FOLDER, Model, Project
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.impact import Impact
 from pilothouse.tables.why.reading import At
-from pilothouse.tables.why.row import Key
+from pilothouse.tables.why.row import RAW, Key
 from tests.integration.tables.conftest import NOW
-from tests.integration.tables.remade import Raw, Remade, by_itself
+from tests.integration.tables.remade import Raw, Remade, by_itself, rows_of
 from tests.integration.tables.removal import is_cause
+from tests.integration.tables.test_building import lived
 from tests.raw_company import RawCompany
 
 REMOVED = 150  # raw rows
+BEATS = 40  # of the company's life, so that rows have several versions, or are gone
 CHECKED = 400  # rows that name a raw row and stay as they are without it
 Depending = set[tuple[str, Key]]
 
@@ -49,7 +51,9 @@ class Proof:
         work = Path(folder) / "work"
         company = Company.open(Path(folder), seed=11, scale=scale, now=NOW)
         self.lake = Lake(f"{folder}/lake")
-        RawCompany(company, self.lake).sync()
+        raw = RawCompany(company, self.lake)
+        raw.sync()
+        lived(raw, BEATS)
         Corrections(self.lake).ensure()
         company.close()
         self.project = Project.load(FOLDER, work)
@@ -73,14 +77,14 @@ class Proof:
         missing = pairs = wrong = 0
         unsettled: list[tuple[Raw, tuple[str, Key]]] = []
         impact = Impact(self.explainer, self.models_all())
-        for raw in dice.sample(sorted(named), min(removed, len(named))):
+        for raw in self.drawn(dice, removed):
             changed = self.changed(remade, raw, before)
             pairs += len(changed)
             missing += len(changed - named[raw])
             unsettled += [(raw, each) for each in sorted(named[raw] - changed)]
-            forward = {(each.table, tuple(each.key.values())) for each in impact.of(raw[0], raw[1][:32])}
+            forward = {(each.table, tuple(each.key.values())) for each in impact.of(*raw)}
             told = {each for each in forward if each[0] in {model.table for model in self.models}}
-            wrong += len(told ^ self.of_any_version(named, raw))
+            wrong += len(told ^ named[raw])
         checked = dice.sample(unsettled, min(CHECKED, len(unsettled)))
         idle = sum(not self.causes(raw, each) for raw, each in checked)
         rows = sum(map(len, before.values()))
@@ -106,6 +110,14 @@ class Proof:
         """All models, in the order of their making."""
         return list(self.project.published.values())
 
+    def drawn(self, dice: random.Random, count: int) -> list[Raw]:
+        """Raw rows of whatever table, be they named or not."""
+        tables = sorted({name for model in self.project.models.values() for name in model.raw})
+        rows = {
+            (name, each.hex().upper()) for name in tables for each in self.lake.table(name).scan().select("_row_id").collect()["_row_id"]
+        }
+        return dice.sample(sorted(rows), min(count, len(rows)))
+
     def named(self) -> dict[Raw, Depending]:
         """The rows that name each raw row: what is to be proved."""
         found: dict[Raw, Depending] = defaultdict(set)
@@ -114,17 +126,11 @@ class Proof:
             at = At(model.table, self.explainer.reading.newest(model.table))
             with self.explainer.walk() as walk:
                 wanted = {tuple(map(str, row)): _columns(model) for row in keys.iter_rows()}
-                for key, atoms in walk.atoms(at, wanted).items():
-                    for table, identity, seen, *_ in atoms:
-                        if table.startswith("raw/"):
-                            found[table, identity + seen].add((model.table, key))
+                for key, rows in walk.needs(at, wanted).items():
+                    for raw in rows:
+                        if raw[0].startswith(RAW):
+                            found[raw].add((model.table, key))
         return found
-
-    @staticmethod
-    def of_any_version(named: Mapping[Raw, Depending], raw: Raw) -> Depending:
-        """The rows that name any version of a raw row."""
-        several = (rows for (table, version), rows in named.items() if table == raw[0] and version[:32] == raw[1][:32])
-        return set().union(*several)
 
     def changed(self, remade: Remade, raw: Raw, before: Mapping[str, Mapping[Key, object]]) -> Depending:
         """The rows that say something else, or are gone, without a raw row."""
@@ -157,9 +163,8 @@ class Proof:
         explained = self.explainer.why(model.table, key)
         if raw not in by_itself(explained):
             return True
-        rows = sorted(explained.raw())
-        remade = Remade(self.lake, self.project, self.texts, rows)
-        return is_cause(raw, rows, cache(partial(remade.row, model, key)))
+        remade = Remade(self.lake, self.project, self.texts, explained.raw())
+        return is_cause(raw, sorted(rows_of(explained.raw())), cache(partial(remade.row, model, key)))
 
 
 def _columns(model: Model) -> set[str]:

@@ -9,17 +9,18 @@ Where any one of several would do (a group is there as long as one of its rows i
 atoms are alternatives. Which of them matter can only be said once everything else is known that the row depends on (`needed.py`).
 
 Of rows that are numbered, the one with number 1 stands for all that come after it: were it gone, the next would take its place. So
-its value is made of the first rows that say the same, any one of them.
+its value is made of the first rows that say the same, any one of them. Versions of a raw row are no rows of their own: a row is taken
+away with all of them, and the newest is what it says.
 
-What is known not to be told exactly is refused (`Unexplained`); a test asks for every model of the project. One thing is not: a version
-of a row that adds nothing to a sum and hides an older one that would (docs/decisions/0008).
+What is known not to be told exactly is refused (`Unexplained`); a test asks for every model of the project. One thing is not: a row of
+another model that adds nothing to a group, and would with less of what it is made of (docs/decisions/0008).
 Whether a row is synthetic is no part of what it says, and is not explained.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -28,14 +29,15 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.pushdown_projections import pushdown_projections
 from sqlglot.optimizer.qualify import qualify
 
+from pilothouse.tables.why.answer import Answer, Select, marked
 from pilothouse.tables.why.cells import DIALECT, Cells, Unexplained, any_row, both, first_of, nothing, partition
 from pilothouse.tables.why.expressions import FROM_IT, Expressions, Scope, Source, aggregates
+from pilothouse.tables.why.hidden import behind_first, handed_on
 from pilothouse.tables.why.needed import THERE
-from pilothouse.tables.why.recipes import NOTHING, Fields, Recipe, all_of, down
+from pilothouse.tables.why.recipes import NOTHING, Fields, Recipe, all_of
 
 ASKED: Final = "asked"  # the schema of the rows that are asked for: they choose, and explain nothing
 _SYNTHETIC: Final = "_synthetic"
-_HANDLE: Final = "_p"  # and a number: the traces of a query's rows, one column for each part of a union
 
 Schema = Mapping[str, Mapping[str, Sequence[str]]]  # schema → table → columns
 
@@ -43,10 +45,12 @@ Schema = Mapping[str, Mapping[str, Sequence[str]]]  # schema → table → colum
 @dataclass(frozen=True)
 class Base:
     """How a base table's row is named: SQL of its atom, over the alias, which ends with the separator. It stands where rows are told,
-    behind all that leaves rows out. Of a table that is `told`, traces tell the values of the columns that matter."""
+    behind all that leaves rows out. Of a table that is `told`, traces tell the values of the columns that matter. `row` is the column
+    in which all versions of a row say the same, where rows have versions: a row is taken away with all of them."""
 
     atom: str = "{alias}._id"
     told: bool = False
+    row: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,58 +68,6 @@ class Annotated:
 _Of = Callable[[exp.Expr, Scope], Cells]
 
 
-@dataclass
-class _Select:
-    """One rewritten SELECT."""
-
-    node: exp.Select
-    outputs: dict[str, Cells]
-    exists: Cells
-    place: str = ""  # the column that numbers its rows
-    firsts: dict[str, Cells] = field(default_factory=dict)  # of the row that has number 1
-    first_exists: Cells = nothing
-    fields: Fields = field(default_factory=Fields)
-
-
-@dataclass
-class _Answer:
-    """A query: its columns, its parts (several of a union), and whether it reads no base table at all."""
-
-    columns: tuple[str, ...]
-    parts: list[_Select]
-    plain: bool
-    attached: bool = False
-
-    def attach(self) -> None:
-        """Put the traces out. The parts of a union have the same columns, each with nothing in those of the others."""
-        if self.attached or self.plain:
-            return
-        self.attached = True
-        told = [(number, part.fields.sql()) for number, part in enumerate(self.parts) if part.fields]
-        for place, part in enumerate(self.parts):
-            for number, text in told:
-                part.node.append("expressions", _raw(text if number == place else "NULL", f"{_HANDLE}{number}"))
-
-    def source(self, alias: str, *, firsts: bool = False) -> Source:
-        """Its cells, for a query that reads it under this alias; of its rows that have number 1, if only these are read."""
-
-        def taken(of: Sequence[Cells], fields: Fields) -> Recipe:
-            recipes = [cells(part.fields) for part, cells in zip(self.parts, of, strict=True)]
-            told = ((number, recipe) for number, recipe in enumerate(recipes) if recipe is not NOTHING)
-            return all_of(
-                down(fields.add(f'"{alias}".{_HANDLE}{number}' if alias else f"{_HANDLE}{number}"), each) for number, each in told
-            )
-
-        def columns(name: str) -> Cells:
-            if firsts:
-                return lambda fields: taken([self.parts[0].firsts[name]], fields)
-            place = [*self.columns, *_marked(self.columns)].index(name)
-            return lambda fields: taken([list(part.outputs.values())[place] for part in self.parts], fields)
-
-        exist = [part.first_exists if firsts else part.exists for part in self.parts]
-        return Source(columns, lambda fields: taken(exist, fields))
-
-
 def annotated(text: str, schema: Schema, columns: Sequence[str] = (), bases: Mapping[tuple[str, str], Base] | None = None) -> Annotated:
     """The query with its traces and recipes; of these columns alone, if any are named, each for what it says or (marked) for its being
     there. `bases` are what is known of base tables, by schema and name."""
@@ -126,7 +78,7 @@ def annotated(text: str, schema: Schema, columns: Sequence[str] = (), bases: Map
     annotator = _Annotator(schema, bases or {})
     answer = annotator.query(tree, {})
     source, fields = answer.source(""), _Plain()
-    told = columns or [*answer.columns, *_marked(answer.columns)]
+    told = columns or [*answer.columns, *marked(answer.columns)]
     exists, recipes = source.exists(fields), {name: source.columns(name)(fields) for name in told}
     annotator.attach()
     asked = tuple(sorted({each.name for each in tree.find_all(exp.Column) if each.table in annotator.asked}))
@@ -165,14 +117,14 @@ class _Annotator:
         self.asked: set[str] = set()  # aliases
         self._schema = schema
         self._bases = bases
-        self._answers: list[_Answer] = []
+        self._answers: list[Answer] = []
 
     def attach(self) -> None:
         """Put all traces out, once everything was asked for that shall be told."""
         for answer in self._answers:
             answer.attach()
 
-    def query(self, node: exp.Expr, known: Mapping[str, _Answer], outer: Scope | None = None) -> _Answer:
+    def query(self, node: exp.Expr, known: Mapping[str, Answer], outer: Scope | None = None) -> Answer:
         """Rewrite a query in place. `known` are the common table expressions that it may name, `outer` is what it stands in."""
         if isinstance(node, exp.Subquery):
             return self.query(node.this, known, outer)
@@ -185,7 +137,7 @@ class _Annotator:
         self._answers.append(answer)
         return answer
 
-    def _with(self, node: exp.Expr, known: Mapping[str, _Answer]) -> dict[str, _Answer]:
+    def _with(self, node: exp.Expr, known: Mapping[str, Answer]) -> dict[str, Answer]:
         found = dict(known)
         told = node.args.get("with_") or exp.With()
         for each in told.expressions:
@@ -194,20 +146,20 @@ class _Annotator:
             found[each.alias] = self.query(each.this, found)
         return found
 
-    def _union(self, node: exp.SetOperation, known: Mapping[str, _Answer]) -> _Answer:
+    def _union(self, node: exp.SetOperation, known: Mapping[str, Answer]) -> Answer:
         if not isinstance(node, exp.Union) or node.args.get("distinct"):
             raise Unexplained(f"{node.key.upper()} cannot be explained", hint="UNION ALL and GROUP BY say the same, and can")
         known = self._with(node, known)
         left, right = self._part(node.left, known), self._part(node.right, known)
-        return _Answer(left.columns, [*left.parts, *right.parts], left.plain and right.plain)
+        return Answer(left.columns, [*left.parts, *right.parts], left.plain and right.plain)
 
-    def _part(self, node: exp.Expr, known: Mapping[str, _Answer]) -> _Answer:
+    def _part(self, node: exp.Expr, known: Mapping[str, Answer]) -> Answer:
         """A part of a union, whose traces the whole union puts out."""
         answer = self.query(node, known)
         self._answers.remove(answer)
         return answer
 
-    def _select(self, node: exp.Select, known: Mapping[str, _Answer], outer: Scope | None) -> _Answer:
+    def _select(self, node: exp.Select, known: Mapping[str, Answer], outer: Scope | None) -> Answer:
         if node.args.get("limit") or node.args.get("offset"):
             raise Unexplained("LIMIT cannot be explained", hint="number the rows and choose by the number")
         known = self._with(node, known)
@@ -224,28 +176,39 @@ class _Annotator:
             grouped = True
         told = [(name, exp.Null() if name == _SYNTHETIC else value) for name, value in outputs]
         if grouped:
-            keys = node.args["group"].expressions if node.args.get("group") else ()
+            keys = [_meant(key, outputs) for key in node.args["group"].expressions] if node.args.get("group") else []
+            if any(each.chooses or any(map(each.differs_in, keys)) for each in scope.hidden()):
+                raise Unexplained(
+                    "first rows that are chosen by what they say cannot be explained in groups", hint="choose before they are numbered"
+                )
             # A row counts in its group: for that, its key has to say what it says.
-            scope.exists = both(scope.exists, *(cells.of(_meant(key, outputs), scope) for key in keys))
+            scope.exists = both(scope.exists, *(cells.of(key, scope) for key in keys))
             # All rows taken together are one group, be there any or not.
             exists = any_row(scope.exists) if node.args.get("group") else nothing
             exists = both(exists, cells.grouped(having.this, scope) if having else nothing)
-            made = _Select(node, _outputs(told, cells.grouped, cells.grouped_there, scope), exists)
+            made = Select(node, _outputs(told, cells.grouped, cells.grouped_there, scope), exists)
         else:
             chosen = node.args.get("qualify")
             exists = both(scope.exists, cells.condition(chosen.this, scope) if chosen else nothing)
-            made = _Select(node, _outputs(told, cells.of, cells.there, scope), exists)
+            made = Select(node, _outputs(told, cells.of, cells.there, scope), exists)
             self._number(made, outputs, cells, scope)
-        return _Answer(tuple(name for name, _ in outputs), [made], plain)
+            if not made.place and len(scope.hidden()) == 1:
+                made.hidden = handed_on(node, outputs, scope.hidden()[0])
+        return Answer(tuple(name for name, _ in outputs), [made], plain)
 
     @staticmethod
-    def _number(made: _Select, outputs: Sequence[tuple[str, exp.Expr]], cells: Expressions, scope: Scope) -> None:
+    def _number(made: Select, outputs: Sequence[tuple[str, exp.Expr]], cells: Expressions, scope: Scope) -> None:
         """Where a query numbers its rows, note what the one with number 1 says and depends on."""
         numbered = {name: value for name, value in outputs if isinstance(value, exp.Window) and isinstance(value.this, exp.RowNumber)}
         if len(numbered) != 1:
             return
         ((made.place, window),) = numbered.items()
         over, counted = f" OVER ({partition(window)} {FROM_IT})", cells.counted(window, scope, made.exists)
+        if scope.of_one_row(window):  # whose newest version it is: the ones before go with it
+            made.firsts = {name: both(counted, each) for name, each in made.outputs.items()}
+            made.firsts |= dict.fromkeys((made.place, made.place + THERE), nothing)
+            made.first_exists = counted
+            return
         for name, value in outputs:
             for called, says in ((name, "{}"), (name + THERE, "{} IS NOT NULL")):
                 if name in {made.place, _SYNTHETIC}:
@@ -256,7 +219,9 @@ class _Annotator:
                     made.firsts[called] = first_of("first", over, says.format(value.sql(DIALECT)), made.outputs[called], counted)
         made.first_exists = any_row(counted, over)
 
-    def _sources(self, node: exp.Select, known: Mapping[str, _Answer], cells: Expressions, outer: Scope | None) -> tuple[Scope, bool]:
+        made.hidden = behind_first(made.node, outputs, window, over, counted)
+
+    def _sources(self, node: exp.Select, known: Mapping[str, Answer], cells: Expressions, outer: Scope | None) -> tuple[Scope, bool]:
         """What a SELECT reads, and of what is left after its joins and conditions what the rows' existence depends on."""
         scope, plain, where = Scope(outer=outer), True, node.args.get("where")
         holders = [node.args["from_"], *(node.args.get("joins") or ())] if node.args.get("from_") else []
@@ -267,9 +232,13 @@ class _Annotator:
             self._joined(holder, alias, scope, cells)
         if where:
             scope.exists = both(scope.exists, cells.condition(where.this, scope))
+        conditions = [each for each in (where and where.this, *(holder.args.get("on") for holder in holders)) if each]
+        for alias, source in scope.sources.items():
+            if source.hidden and any(map(source.hidden.differs_in, conditions)):
+                scope.sources[alias] = replace(source, hidden=replace(source.hidden, chooses=True))
         return scope, plain
 
-    def _source(self, node: exp.Expr, known: Mapping[str, _Answer], *conditions: exp.Expr | None) -> tuple[str, Source, bool]:
+    def _source(self, node: exp.Expr, known: Mapping[str, Answer], *conditions: exp.Expr | None) -> tuple[str, Source, bool]:
         """A source under its alias; of one whose rows are numbered, if these conditions choose number 1, what stands for a group."""
         alias = node.alias_or_name
         if isinstance(node, exp.Table) and node.db == ASKED:
@@ -295,7 +264,7 @@ class _Annotator:
             value = f'"{alias}"."{names[plain]}"'
             return lambda fields: ("atom", fields.add(identity), column, called, fields.add(value) if base.told else None)
 
-        return Source(atom, lambda fields: ("atom", fields.add(identity), "", called, None))
+        return Source(atom, lambda fields: ("atom", fields.add(identity), "", called, None), base.row)
 
     def _joined(self, holder: exp.Expr, alias: str, scope: Scope, cells: Expressions) -> None:
         source = scope.sources[alias]
@@ -309,22 +278,22 @@ class _Annotator:
         if side != "LEFT":
             scope.exists = both(scope.exists, source.exists, match)
             return
-        found = both(source.exists, match)
+        found, hidden = both(source.exists, match), source.hidden and replace(source.hidden, optional=True)
 
         def columns(name: str) -> Cells:
-            """What says nothing says what it would say if nothing had matched."""
+            """What says nothing says what it would say if nothing had matched; unless it hides what says something."""
             value = both(source.columns(name), found)
 
             def told(fields: Fields) -> Recipe:
-                recipe = value(fields)
-                there = f'"{alias}"."{name.removesuffix(THERE)}" IS NOT NULL'
+                recipe, column = value(fields), exp.column(name.removesuffix(THERE), alias, quoted=True)
+                there = " OR ".join(f"{each.sql(DIALECT)} IS NOT NULL" for each in (column, hidden and hidden.instead(column)) if each)
                 return NOTHING if recipe is NOTHING else ("given", fields.add(there), recipe)
 
             return told
 
-        scope.sources[alias] = Source(columns, nothing)
+        scope.sources[alias] = Source(columns, nothing, hidden=hidden)
 
-    def _subquery(self, node: exp.Exists | exp.In, scope: Scope, known: Mapping[str, _Answer]) -> Cells:
+    def _subquery(self, node: exp.Exists | exp.In, scope: Scope, known: Mapping[str, Answer]) -> Cells:
         """Of IN and EXISTS: any one of the rows that are found will do."""
         query = (node.this if isinstance(node, exp.Exists) else node.args["query"]).copy()
         others, self._answers = self._answers, []
@@ -358,10 +327,6 @@ class _Annotator:
         return told
 
 
-def _marked(columns: Sequence[str]) -> list[str]:
-    return [each + THERE for each in columns]
-
-
 def _outputs(told: Sequence[tuple[str, exp.Expr]], of: _Of, there: _Of, scope: Scope) -> dict[str, Cells]:
     """The cells of a SELECT's columns, and of their being there: few are asked for that."""
 
@@ -388,7 +353,3 @@ def _chooses_first(condition: exp.Expr | None, alias: str, place: str) -> bool:
     if isinstance(node, exp.Paren):
         return _chooses_first(node.this, alias, place)
     return node is not None and node.sql(DIALECT) == f'"{alias}"."{place}" = 1'
-
-
-def _raw(text: str, alias: str) -> exp.Expr:
-    return exp.alias_(exp.Var(this=text), alias)

@@ -10,7 +10,7 @@ from pilothouse.tables.why.annotate import Annotated
 from pilothouse.tables.why.needed import SEPARATOR, Needed
 from pilothouse.tables.why.reading import At
 from pilothouse.tables.why.recipes import Telling, Trace
-from pilothouse.tables.why.row import Key
+from pilothouse.tables.why.row import RAW, Key
 
 
 @dataclass(eq=False, slots=True)
@@ -20,6 +20,13 @@ class Place:
     at: At
     key: Key
     cells: dict[str, Cell] = field(default_factory=dict)
+
+    @property
+    def atom(self) -> str:
+        """The row's name where needs end. Of a raw row the version stands where an atom has its column: a row is there as long as any
+        version of it is."""
+        named = SEPARATOR.join((self.at.table, *self.key))
+        return named if self.at.table.startswith(RAW) else named + SEPARATOR
 
     def cell(self, column: str) -> Cell:
         """What the row says in a column, or with a mark whether it says anything there; without a column, that the row is there."""

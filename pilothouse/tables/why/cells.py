@@ -12,7 +12,7 @@ from typing import Final
 from sqlglot import exp
 
 from pilothouse.kernel.errors import ConfigError
-from pilothouse.tables.why.recipes import NOTHING, Fields, Recipe, all_of
+from pilothouse.tables.why.recipes import NOTHING, Fields, Recipe, all_of, down
 
 DIALECT: Final = "duckdb"
 
@@ -68,6 +68,17 @@ def first_of(step: str, over: str, value: str, cells: Cells, exists: Cells) -> C
         name, row = fields.rows(over)
         mine, itself = cells(row), exists(row)
         return NOTHING if mine is NOTHING and itself is NOTHING else (step, name, row.add(value), mine, itself)
+
+    return told
+
+
+def of_version(function: str, over: str, cells: Cells) -> Cells:
+    """Of another version of the row, which a window function takes: it is gone when the row is, and none takes its place."""
+
+    def told(fields: Fields) -> Recipe:
+        name, row = fields.rows(over, function)
+        recipe = cells(row)
+        return NOTHING if recipe is NOTHING else down(name, recipe)
 
     return told
 

@@ -48,7 +48,7 @@ def first_said(values: Sequence[exp.Expr], of: Of) -> Cells:
         return of(first)
     mine, others = of(first), first_said(rest, of)
     value, instead = first.sql(DIALECT), ", ".join(each.sql(DIALECT) for each in rest)
-    return either(mine, others, f"CASE WHEN {value} IS NULL THEN 0 WHEN {value} IS DISTINCT FROM coalesce({instead}) THEN 1 ELSE 2 END")
+    return either(mine, others, f"CASE WHEN {value} IS NULL THEN 3 WHEN {value} IS DISTINCT FROM coalesce({instead}) THEN 1 ELSE 2 END")
 
 
 def any_there(values: Sequence[exp.Expr], there: Of) -> Cells:

@@ -124,7 +124,10 @@ class Explainer:
         raw = {at.table: self.reading.columns_of(at) for at in inputs or self._newest(model) if at.table not in self._models}
         asked = model.name, tuple(columns), tuple(sorted(raw.items()))
         if asked not in self._annotated:
-            bases = {relation(name): Base(self.reading.atom_of(name), told=name in raw) for name in self._project.inputs(model)}
+            bases = {
+                relation(name): Base(self.reading.atom_of(name), name in raw, "_row_id" if name in raw else "")
+                for name in self._project.inputs(model)
+            }
             self._annotated[asked] = self._annotations.of(model.name, self._whole(model), self._schema_of(model, raw), columns, bases)
         return self._annotated[asked]
 

@@ -8,8 +8,9 @@ from typing import Final
 
 from sqlglot import exp
 
-from pilothouse.tables.why.cells import DIALECT, Cells, Unexplained, both, first_of, nothing, over_rows, partition
+from pilothouse.tables.why.cells import DIALECT, Cells, Unexplained, both, first_of, nothing, of_version, over_rows, partition
 from pilothouse.tables.why.choosing import Of, case, decided, first_said
+from pilothouse.tables.why.hidden import Hidden, hiding
 from pilothouse.tables.why.needed import THERE
 from pilothouse.tables.why.presence import always, asks_presence, presence
 from pilothouse.tables.why.recipes import Fields
@@ -21,10 +22,13 @@ _UP_TO_IT: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 @dataclass(frozen=True)
 class Source:
-    """What a query reads under one alias: the cells of its columns and of its rows' existence."""
+    """What a query reads under one alias: the cells of its columns and of its rows' existence. Versions of one row, if it has such, say
+    the same in the column `row`."""
 
     columns: Callable[[str], Cells]
     exists: Cells
+    row: str = ""
+    hidden: Hidden | None = None
 
 
 @dataclass
@@ -45,6 +49,15 @@ class Scope:
                 f"{column.sql(DIALECT)} belongs to no table of its query", hint="only EXISTS may look at the row it stands in"
             )
         return source.columns(column.name + mark)
+
+    def hidden(self) -> list[Hidden]:
+        """What first rows hide, of those sources that are read as such."""
+        return [source.hidden for source in self.sources.values() if source.hidden]
+
+    def of_one_row(self, window: exp.Window) -> bool:
+        """Whether a window looks at nothing but versions of one row, which come and go together."""
+        row = next(iter(self.sources.values())).row if len(self.sources) == 1 else ""
+        return any(isinstance(each, exp.Column) and each.name == row for each in window.args.get("partition_by") or ())
 
 
 Subquery = Callable[[exp.Exists | exp.In, Scope], Cells]
@@ -89,7 +102,7 @@ class Expressions:
     def grouped(self, node: exp.Expr, scope: Scope) -> Cells:
         """What the value of an expression over a group depends on. The group's own key is the same in all of its rows."""
         if isinstance(node, exp.AggFunc | exp.Filter):
-            return self._aggregate(node, scope)
+            return both(self._aggregate(node, scope), hiding(node, scope.hidden()))
         if isinstance(node, exp.Column):
             return nothing
         if isinstance(node, exp.Case | exp.Coalesce) or asks_presence(node):
@@ -140,7 +153,8 @@ class Expressions:
             return nothing
         value = function.this.expressions[0] if isinstance(function.this, exp.Distinct) else function.this
         says = _and(only, f"{value.sql(DIALECT)} IS NOT NULL")
-        return over_rows(both(exists, self.there(value, scope)), lambda _, name, row, told: ("any", name, row.add(says), told))
+        any_one = over_rows(both(exists, self.there(value, scope)), lambda _, name, row, told: ("any", name, row.add(says), told))
+        return both(any_one, hiding(node, scope.hidden(), "there"))
 
     def _filtered(self, node: exp.Expr, scope: Scope) -> tuple[exp.Expr, str | None, Cells]:
         """The function of an aggregate, the condition of the rows that count, and what it takes that one does."""
@@ -160,10 +174,11 @@ class Expressions:
         if value is None:
             raise Unexplained(f"{function.sql(DIALECT)} OVER cannot be explained", hint="row_number can")
         cells, text = self.of(value, scope), value.sql(DIALECT)
-        if isinstance(function, exp.FirstValue):
-            return first_of("first", f" OVER ({parts} {_UP_TO_IT})", text, cells, exists)
-        if isinstance(function, exp.Lag) and len(function.args) == 1:
-            return first_of("before", f" OVER ({parts} {_BEFORE})", text, cells, exists)
+        if isinstance(function, exp.FirstValue | exp.Lag) and len(function.args) == 1:
+            step, which = ("first", _UP_TO_IT) if isinstance(function, exp.FirstValue) else ("before", _BEFORE)
+            if scope.of_one_row(node):
+                return of_version(function.sql_name().lower(), f" OVER ({parts} {_UP_TO_IT})", cells)
+            return first_of(step, f" OVER ({parts} {which})", text, cells, exists)
         if isinstance(function, exp.Sum):
             return over_rows(both(exists, cells), lambda _, name, row, told: ("sum", name, None, row.add(text), None, told), frame)
         if isinstance(function, exp.Count):

@@ -18,7 +18,7 @@ from typing import Final
 
 from pilothouse.tables.project import Model, changes_of, relation
 from pilothouse.tables.why.annotate import Annotated
-from pilothouse.tables.why.asked import Asked
+from pilothouse.tables.why.asked import Asked, Place
 from pilothouse.tables.why.asking import Asking
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.needed import SEPARATOR, THERE, Needed
@@ -249,7 +249,7 @@ class Impact:
         if not wanted:
             return
         with self._explainer.walk() as walk:
-            needed = walk.needing({SEPARATOR.join((start.at.table, *key, "")) for key in start.cells}, wanted)
+            needed = walk.needing({Place(start.at, key).atom for key in start.cells}, wanted)
         for each in telling:
             each.keys -= {key for key in doubtful[each.found.at] if (each.found.at, key) not in needed}
 

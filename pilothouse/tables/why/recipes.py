@@ -37,12 +37,13 @@ class Fields:
             self._texts[text] = rendered or (lambda: text)
         return self._names[text]
 
-    def rows(self, over: str = "") -> tuple[str, Fields]:
-        """The field that holds the traces of a group's rows, or of the rows in this window, and the fields that these have."""
-        text = f"list({{}}){over}"
+    def rows(self, over: str = "", function: str = "list") -> tuple[str, Fields]:
+        """The field that holds the traces of a group's rows, or of the rows in this window, and the fields that these have. Another
+        function takes one of them."""
+        text = f"{function}({{}}){over}"
         if text not in self._rows:
             inner = self._rows[text] = Fields()
-            self.add(text, lambda: f"list({inner.sql()}){over}" if inner else "")
+            self.add(text, lambda: f"{function}({inner.sql()}){over}" if inner else "")
         return self._names[text], self._rows[text]
 
     def __bool__(self) -> bool:
@@ -199,6 +200,17 @@ class Telling:
         earlier = list(reversed(trace[rows] or ()))
         return self._first(earlier, value, cells, exists) if any(row[value] is not None for row in earlier) else _NONE
 
+    def leaving(self, trace: Trace, rows: str, exists: Recipe) -> Needed:
+        """What keeps a first row before the next one: the rows that it is made of, and the next is not."""
+        first, *second = (self.whole.of(exists, row) for row in trace[rows][:2])
+        shared = set(map(row_of, second[0].everything())) if second else ()
+        return Needed({atom for atom in first.atoms if row_of(atom) not in shared})
+
+    def hiding(self, trace: Trace, rows: str, kind: str, value: str, then: str, whole: str, recipe: Recipe) -> Needed:
+        """Of first rows that add nothing to a value of their group, those that hide a next one which would."""
+        changes, all_together = _HIDES[kind], trace[whole]
+        return _together(self.of(recipe, row) for row in trace[rows] or () if changes(row[value], row[then], all_together))
+
     def _first(self, rows: Sequence[Trace], value: str, cells: Recipe, exists: Recipe) -> Needed:
         if len(rows) == 1:
             return _together((self.whole.of(exists, rows[0]), self.whole.of(cells, rows[0])))
@@ -266,6 +278,18 @@ _STEPS: Final[Mapping[str, Callable[..., Needed]]] = {
     "sum": Telling.summed,
     "first": Telling.first,
     "before": Telling.before,
+    "leaving": Telling.leaving,
+    "hiding": Telling.hiding,
+}
+# Whether a value that adds nothing to what all are together would, were it the one that it hides.
+_HIDES: Final[Mapping[str, Callable[[Any, Any, Any], bool]]] = {
+    "sum": lambda value, then, whole: not value and (bool(then) or (then is not None and whole is None)),
+    "mean": lambda value, then, whole: value in {None, whole} and then not in {None, whole},
+    "count": lambda value, then, _: value is None and then is not None,
+    "max": lambda _, then, whole: then is not None and (whole is None or then > whole),
+    "min": lambda _, then, whole: then is not None and (whole is None or then < whole),
+    "values": lambda _, then, whole: then is not None and then not in (whole or ()),
+    "there": lambda _, then, whole: then is not None and whole is None,
 }
 
 

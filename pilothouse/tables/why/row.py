@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from pilothouse.tables.why.needed import Needed
 
+RAW: Final = "raw/"  # what the names of raw tables begin with
 Key = tuple[str, ...]  # a row's key, each part as text
 
 
@@ -51,7 +52,7 @@ class Row:
         seen, pending = set(), [self]
         while pending:
             row = pending.pop()
-            if row.table.startswith("raw/"):
+            if row.table.startswith(RAW):
                 found[row.table, row.key["_row_id"] + row.key["_seen_at"]] = row
             pending += [source for source in row.sources if id(source) not in seen]
             seen |= set(map(id, row.sources))

@@ -115,7 +115,7 @@ class Walk:
             if asked.inputs:
                 cell.need = self._lifted(asked, asked.narrow(place.key, cell.column))
             else:  # a raw row, or what was learned once, is named with its version
-                cell.need = Needed({SEPARATOR.join((place.at.table, *place.key, ""))})
+                cell.need = Needed({place.atom})
         return cell.need
 
     def _lifted(self, asked: Asked, told: Needed) -> Needed:

@@ -16,11 +16,12 @@ from pilothouse.tables.project import Model, Project
 from pilothouse.tables.why.row import Row
 
 PARTY, CORRECTION = "intermediate.int_party", "staging.stg_pilothouse__firm_correction"
-Raw = tuple[str, str]  # table, and identity with version
+Raw = tuple[str, str]  # table, and identity: of a row, or with the moment of a version of it
+_ROW = 32  # digits of a row's identity
 
 
 class Remade:
-    """The models over a few raw rows, out of which some can be taken."""
+    """The models over a few versions of raw rows, out of which rows can be taken."""
 
     def __init__(self, lake: Lake, project: Project, texts: Mapping[str, str], rows: Iterable[Raw] | None = None) -> None:
         self.connection = duckdb.connect()
@@ -28,13 +29,14 @@ class Remade:
         self._raw: list[tuple[str, str]] = []
         for name in sorted({name for model in project.models.values() for name in model.raw}):
             _, schema, table = name.split("/")
-            named = f"SELECT *, '{name}' || hex(_row_id) || epoch_us(_seen_at)::VARCHAR AS _named FROM ({lake.table(name).files().sql})"
-            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"; CREATE TABLE "{schema}"."{table}_whole" AS {named}')
+            named = f"'{name}' || hex(_row_id) AS _row, _row || epoch_us(_seen_at)::VARCHAR AS _version"
+            whole = f"SELECT *, {named} FROM ({lake.table(name).files().sql})"
+            self.connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"; CREATE TABLE "{schema}"."{table}_whole" AS {whole}')
             self._raw.append((schema, table))
         self._copy(rows)
         for schema, table in self._raw:
-            rest = f'FROM "{schema}"."{table}_kept" WHERE _named NOT IN (FROM gone)'
-            self.connection.execute(f'CREATE VIEW "{schema}"."{table}" AS SELECT * EXCLUDE (_named) {rest}')
+            rest = f'FROM "{schema}"."{table}_kept" WHERE _row NOT IN (FROM gone)'
+            self.connection.execute(f'CREATE VIEW "{schema}"."{table}" AS SELECT * EXCLUDE (_row, _version) {rest}')
         self.weights = lake.table("intermediate/int_firm_weights").scan().collect().to_arrow()
         self.resolved: dict[str, tuple[pa.Table, pa.Table]] = {}
         for model in project.models.values():
@@ -45,14 +47,14 @@ class Remade:
                 self.connection.execute(f'CREATE VIEW "{model.layer}"."{model.name}" AS {texts[model.name]}')
 
     def keep(self, rows: Iterable[Raw]) -> None:
-        """The models over other raw rows, of which none is taken out."""
+        """The models over other versions of raw rows, of which none is taken out."""
         self._copy(rows)
         self.take(frozenset())
 
     def _copy(self, rows: Iterable[Raw] | None) -> None:
         kept = None if rows is None else [table + identity for table, identity in rows]
         self.connection.execute("CREATE OR REPLACE TABLE kept AS SELECT unnest(?::VARCHAR[]) AS id", [kept])
-        which = "" if kept is None else "WHERE _named IN (FROM kept)"
+        which = "" if kept is None else "WHERE _version IN (FROM kept)"
         for schema, table in self._raw:
             whole = f'FROM "{schema}"."{table}_whole" {which}'
             self.connection.execute(f'CREATE OR REPLACE TABLE "{schema}"."{table}_kept" AS {whole}')
@@ -70,7 +72,7 @@ class Remade:
             self.connection.unregister("made")
 
     def take(self, gone: frozenset[Raw]) -> None:
-        """Take these raw rows out, and put those back that were taken before."""
+        """Take these raw rows out, each with all of its versions, and put those back that were taken before."""
         self.connection.execute("DELETE FROM gone")
         self.connection.execute("INSERT INTO gone SELECT unnest(?::VARCHAR[])", [[table + identity for table, identity in gone]])
         self.resolve()
@@ -83,13 +85,18 @@ class Remade:
         return self.connection.execute(f'SELECT {columns} FROM "{model.layer}"."{model.name}" WHERE {same}', list(key.values())).fetchall()
 
 
+def rows_of(versions: Iterable[Raw]) -> set[Raw]:
+    """The rows that these are versions of."""
+    return {(table, identity[:_ROW]) for table, identity in versions}
+
+
 def by_itself(row: Row) -> set[Raw]:
     """The raw rows behind a row, but for those that a resolver compared."""
-    return set(row.raw()) - compared(row)
+    return rows_of(row.raw()) - compared(row)
 
 
 def compared(row: Row) -> set[Raw]:
     """The raw rows that tell who is who."""
     if row.table in {"intermediate/int_firm_member", "intermediate/int_firm_link"}:
-        return set(row.raw())
+        return rows_of(row.raw())
     return set().union(*(compared(source) for source in row.sources))

@@ -9,13 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilothouse.tables.why.annotate import annotated
+from pilothouse.tables.why.annotate import Base, annotated
 from pilothouse.tables.why.cells import Unexplained
 from pilothouse.tables.why.needed import SEPARATOR, Needed, row_of
 from pilothouse.tables.why.recipes import Pointing, Recipe, Telling, Trace
 from tests.integration.tables.removal import is_cause, necessary
 
-SCHEMA = {"s": {"o": ["id", "firm", "day"], "i": ["id", "o_id", "amt", "day"], "f": ["firm", "name"]}, "asked": {"x": ["id"]}}
+SCHEMA = {
+    "s": {"o": ["id", "firm", "day"], "i": ["id", "o_id", "amt", "day"], "f": ["firm", "name"], "v": ["id", "row", "amt", "day"]},
+    "asked": {"x": ["id"]},
+}
+BASES = {("s", "v"): Base(row="row")}  # v holds versions of rows
+FIRSTS = "select *, row_number() over (partition by o_id order by day desc, id) as place from s.i"
 # Each query's first column names its rows.
 QUERIES = {
     "all of a table": "select id, firm, day from s.o",
@@ -40,12 +45,29 @@ QUERIES = {
     "a left join with groups": """
         with sums as (select o_id, sum(amt) as amt, max(day) as last from s.i group by o_id)
         select o.id, coalesce(sums.amt, 0) as amt, sums.last from s.o as o left join sums on o.id = sums.o_id""",
-    "the first of each": """
+    "the first of each": f"""
         select o_id, amt
-        from (select *, row_number() over (partition by o_id order by day desc, id) as place from s.i) as placed where place = 1""",
-    "the second of each": """
+        from ({FIRSTS}) as placed where place = 1""",
+    "the first of each, together": f"""
+        select 1 as one, sum(amt) as amt, count(amt) as n, count(distinct amt) as different, max(amt) as best, min(amt) as low,
+            avg(amt) as mean, sum(case when amt > 1 then 1 else 0 end) as large, count(*) filter (where amt > 1) as many,
+            max(amt) filter (where day > 1) as last, sum(amt) is not null as said
+        from ({FIRSTS}) as placed where place = 1""",
+    "the first of each, by what it is joined to": f"""
+        with placed as ({FIRSTS})
+        select o.firm, sum(placed.amt) as amt, max(placed.amt) as best, min(placed.day) as first, count(placed.amt + o.day) as n
+        from s.o as o inner join placed on o.id = placed.o_id and placed.place = 1 group by o.firm""",
+    "the first of each, if there is one": f"""
+        with placed as ({FIRSTS})
+        select o.id, coalesce(placed.amt, 7) as amt, placed.amt is null as unknown, coalesce(placed.amt, placed.day) as said
+        from s.o as o left join placed on o.id = placed.o_id and placed.place = 1""",
+    "the first of each, where it is there": f"""
+        with placed as ({FIRSTS})
+        select o.firm, sum(placed.amt) as amt, count(*) as n, count(placed.id) as m, max(coalesce(placed.amt, 1)) as best
+        from s.o as o left join placed on o.id = placed.o_id and placed.place = 1 group by o.firm""",
+    "the second of each": f"""
         select o_id, amt
-        from (select *, row_number() over (partition by o_id order by day desc, id) as place from s.i) as placed where place = 2""",
+        from ({FIRSTS}) as placed where place = 2""",
     "qualify": "select o_id, amt from s.i qualify row_number() over (partition by o_id order by day, id) = 1",
     "a first value": """
         select id, first_value(amt) over (partition by o_id order by day, id) as first_amt,
@@ -74,34 +96,51 @@ QUERIES = {
     "there by several ways": """
         select i.id, coalesce(o.firm, f.name) is null as nobody, case when i.amt > 1 then o.firm when i.amt = 1 then 'a' end is null as none
         from s.i as i left join s.o as o on i.o_id = o.id left join s.f as f on i.day > 1 and f.firm = 'a'""",
-    "the first of each, if it says anything": """
+    "the first of each, if it says anything": f"""
         select o_id, amt is null as nothing, coalesce(amt, day) is not null as something
-        from (select *, row_number() over (partition by o_id order by day desc, id) as place from s.i) as placed where place = 1""",
+        from ({FIRSTS}) as placed where place = 1""",
     "one after the other, if it is there": """
         with both_of as (select 'o' || id as id, firm as said from s.o union all select 'i' || id as id, 'b' || amt as said from s.i)
         select id, said is null as nothing from both_of""",
+    "the newest version": """
+        select row, amt, day
+        from (select *, row_number() over (partition by row order by id desc) as age from s.v) as versions where age = 1 and day > 0""",
+    "newest versions together": """
+        select 1 as one, count(*) as n, count(amt) as m, sum(amt) as amt, max(amt) as best
+        from (select *, row_number() over (partition by row order by id desc) as age from s.v) as versions where age = 1 and day > 0""",
+    "the version before, and the first one": """
+        select id, amt, lag(amt) over (partition by row order by id) as before,
+            first_value(amt) over (partition by row order by id) as first
+        from s.v""",
+    "what a newest version is joined to": """
+        select o.id, coalesce(newest.amt, 9) as amt, newest.first is null as unknown
+        from s.o as o left join (
+            select *, first_value(amt) over (partition by row order by id) as first,
+                row_number() over (partition by row order by id desc) as age from s.v
+        ) as newest on o.day = newest.row and newest.age = 1""",
     "groups of groups": """
         with per_order as (select o.firm, o.id, sum(i.amt) as amt from s.o as o inner join s.i as i on o.id = i.o_id group by o.firm, o.id)
         select firm, max(amt) as best, count(*) as n from per_order group by firm""",
 }
 few = st.integers(0, 3)
 orders = st.lists(st.tuples(st.sampled_from(["a", "b", None]), few), max_size=4)
+versions = st.lists(st.tuples(st.integers(0, 2), st.one_of(st.none(), few), few), max_size=4)
 items = st.lists(st.tuples(st.integers(0, 4), st.one_of(st.none(), few), few), max_size=5)
 
 
 @pytest.mark.parametrize("text", QUERIES.values(), ids=QUERIES.keys())
 def test_what_is_named_is_what_brute_force_finds(text: str) -> None:
-    told = annotated(text, SCHEMA)
+    told = annotated(text, SCHEMA, bases=BASES)
 
     @settings(max_examples=15)
-    @given(orders, items)
-    def holds(some_orders: list[tuple[Any, ...]], some_items: list[tuple[Any, ...]]) -> None:
-        fill(connection, {"o": some_orders, "i": some_items, "f": [("Adler",), ("Berg",)]})
+    @given(orders, items, versions)
+    def holds(some_orders: list[tuple[Any, ...]], some_items: list[tuple[Any, ...]], some_versions: list[tuple[Any, ...]]) -> None:
+        fill(connection, {"o": some_orders, "i": some_items, "f": [("Adler",), ("Berg",)], "v": some_versions})
         columns = [each[0] for each in connection.sql(text).description]
         traces = "".join(f", {name}" for name in told.traces)
         found = connection.execute(f'SELECT "{columns[0]}"{traces} FROM ({told.text})').fetchall()
         assert len(found) == len(connection.sql(text).fetchall())
-        everything = [row for (row,) in connection.execute("FROM everything").fetchall()]
+        everything = sorted({row for (row,) in connection.execute("FROM everything").fetchall()})
         answers = Answers(connection, text)
         telling = Telling()
         for key, *rows in found:
@@ -151,7 +190,12 @@ def pointed_at_one_row_it_tells_the_same_of_it(telling: Telling, recipe: Recipe,
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Tables out of which rows can be taken away."""
-    kinds = {"o": "id INT, firm VARCHAR, day INT", "i": "id INT, o_id INT, amt INT, day INT", "f": "firm VARCHAR, name VARCHAR"}
+    kinds = {
+        "o": "id INT, firm VARCHAR, day INT",
+        "i": "id INT, o_id INT, amt INT, day INT",
+        "f": "firm VARCHAR, name VARCHAR",
+        "v": "id INT, row INT, amt INT, day INT",
+    }
     connection.execute("CREATE SCHEMA s; CREATE SCHEMA kept; CREATE TABLE gone (id VARCHAR)")
     connection.execute("CREATE SCHEMA asked; CREATE TABLE asked.x AS SELECT unnest([0, 2]) AS id")
     for table, columns in kinds.items():
@@ -167,8 +211,9 @@ def fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[tuple[Any
         connection.execute(f"TRUNCATE kept.{table}")
         for number, row in enumerate(rows):
             first = "ab"[number] if table == "f" else number
+            named = row[0] if table == "v" else number  # versions of a row are taken away together
             marks = ", ".join("?" * (len(row) + 2))
-            connection.execute(f"INSERT INTO kept.{table} VALUES ({marks})", [first, *row, f"{table}{number}{SEPARATOR}"])
+            connection.execute(f"INSERT INTO kept.{table} VALUES ({marks})", [first, *row, f"{table}{named}{SEPARATOR}"])
 
 
 @pytest.mark.parametrize(
@@ -178,6 +223,9 @@ def fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[tuple[Any
         ("select id from s.o union select id from s.i", "UNION"),
         ("select o.id from s.o as o full join s.i as i on o.id = i.o_id", "FULL"),
         ("select firm, string_agg(day) as days from s.o group by firm", "(?i)agg"),
+        (f"select 1 as one, count(*) as n from ({FIRSTS}) as placed where place = 1 and amt > 1", "first rows"),
+        (f"select amt, count(*) as n from ({FIRSTS}) as placed where place = 1 group by amt", "first rows"),
+        (f"with chosen as (select * from ({FIRSTS}) as p where place = 1 and amt > 1) select sum(day) as day from chosen", "first rows"),
         ("select id, rank() over (order by day) as place from s.o", "RANK"),
         ("select id, (select max(amt) from s.i) as best from s.o", "subquery"),
         ("with recursive r as (select 1 as id union all select id + 1 as id from r where id < 3) select id from r", "recursive"),

@@ -27,7 +27,7 @@ from pilothouse.tables.why.impact import Impact
 from pilothouse.tables.why.needed import Needed
 from pilothouse.tables.why.reading import At
 from pilothouse.tables.why.row import Choice, Key, alternatives
-from tests.integration.tables.remade import Raw, Remade, by_itself
+from tests.integration.tables.remade import Raw, Remade, by_itself, rows_of
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
@@ -74,7 +74,7 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
             answer = cache(partial(remade.row, model, key))
             made = sorted(by_itself(explained))
             for row in dice.sample(made, min(SAMPLE, len(made))):
-                assert is_cause(row, explained.raw(), answer), (model.table, key, row)
+                assert is_cause(row, rows_of(explained.raw()), answer), (model.table, key, row)
 
 
 @pytest.mark.timeout(900)

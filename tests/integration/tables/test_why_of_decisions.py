@@ -43,6 +43,7 @@ from pilothouse.tables.why.explain import Explainer
 from tests.champion import crown
 from tests.desk import DESK, TREE, desk
 from tests.integration.tables.decided_again import DecidedAgain, resolved
+from tests.integration.tables.remade import rows_of
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
@@ -130,9 +131,10 @@ def test_what_is_named_is_all_that_it_takes_and_nothing_idle(
         small = again.whole(named)
         assert again.answer(small, opened.request) == expected, opened.subject
         answer = cache(partial(again.answer, small, opened.request))
-        made = sorted(set(named) - resolved(why.rows))
+        rows = rows_of(named)
+        made = sorted(rows - resolved(why.rows))
         for row in dice.sample(made, min(CHECKED, len(made))):
-            assert is_cause(row, named, answer), (opened.subject, row)
+            assert is_cause(row, rows, answer), (opened.subject, row)
 
 
 def test_facts_say_what_of_the_decision_they_move(
