@@ -10,17 +10,15 @@ for table by table, it was read and planned a dozen times.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from dataclasses import dataclass, field
 from typing import Final
 
-from pilothouse.tables.project import Model, changes_of, relation
-from pilothouse.tables.why.annotate import Annotated
+from pilothouse.tables.project import Model, changes_of
 from pilothouse.tables.why.asked import Asked, Place
 from pilothouse.tables.why.asking import Asking
 from pilothouse.tables.why.explain import Explainer
+from pilothouse.tables.why.made import Made, Unknown, at_of, called, made_of
 from pilothouse.tables.why.needed import SEPARATOR, THERE, Needed
 from pilothouse.tables.why.reading import RAW_KEY, At, as_text
 from pilothouse.tables.why.recipes import Pointing, Recipe, cells_in
@@ -84,26 +82,6 @@ class _Telling:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """How a version of a table was made: what of, by which text, and of which columns it is asked for no more than whether they are
-    there (marked)."""
-
-    model: Model
-    at: At
-    inputs: list[At]
-    text: Annotated
-    asked_there: frozenset[str]
-
-    def recipes(self) -> dict[str, Recipe]:
-        """Of the columns that anything can be made of, and (marked) of their being there where that is asked for."""
-        return {
-            name: recipe
-            for name, recipe in self.text.columns.items()
-            if (name in self.asked_there if name.endswith(THERE) else not name.startswith("_"))
-        }
-
-
-@dataclass(frozen=True)
 class _Wanted:
     """What is asked of one table: `last`, where nothing else is made of it, so that one column for sure is as good as all, and rows that
     are not to be told of need not be looked at."""
@@ -140,9 +118,11 @@ class Impact:
         with self._explainer.asking() as asking:
             start = self._start(asking, table, keys, versions)
             reached = {table: start}
-            for each in self._made(table, asked, versions) if start.cells else ():
-                name = each.at.table
-                if reached.keys() & {source.table for source in each.inputs}:
+            for each in made_of(self._explainer, table, asked, versions) if start.cells else ():
+                if reached.keys() & each.reads:
+                    if isinstance(each, Unknown):
+                        raise each.error
+                    name = each.at.table
                     among = None if tell is None else tell.get(name)
                     last = tell is not None and name not in below
                     found = self._reached(asking, each, reached, _Wanted(last, among))
@@ -161,7 +141,7 @@ class Impact:
 
     def _start(self, asking: Asking, table: str, keys: Collection[Key], versions: Mapping[str, int]) -> _Reached:
         """The rows that it starts from, as far as they were there. All of their columns matter, and that they are there."""
-        at, model = self._at(table, versions), self._explainer.model_of(table)
+        at, model = at_of(self._explainer, table, versions), self._explainer.model_of(table)
         names = [as_text(name) for name in (RAW_KEY if model is None else model.key)]
         first = "_row_id IN (SELECT unhex(unnest(?)))" if model is None else f"{names[0]} IN (SELECT unnest(?))"
         told = f"SELECT {', '.join(names)} FROM ({self._explainer.reading.rows_of(at)}) WHERE {first}"
@@ -171,31 +151,11 @@ class Impact:
         there = [tuple(map(str, row)) for row in rows]
         return _Reached(at, {row: {"": True, _ALL: True} for row in there if any(row[:length] in wanted for length in lengths)})
 
-    def _at(self, table: str, versions: Mapping[str, int]) -> At:
-        return At(table, versions[table] if table in versions else self._explainer.reading.newest(table))
-
-    def _made(self, table: str, models: Sequence[Model], versions: Mapping[str, int]) -> list[_Made]:
-        """How those tables were made that come from this one."""
-        below, found = {table}, list[_Made]()
-        for model in models:
-            if not below.isdisjoint(self._explainer.inputs_of(model)):
-                below.add(model.table)
-                at = self._at(model.table, versions)
-                inputs = [At(*each) for each in self._explainer.reading.inputs(at).items()]
-                found.append(_Made(model, at, inputs, self._explainer.text(model, (), inputs), frozenset()))
-        asked: dict[str, set[str]] = defaultdict(set)  # by a table as texts call it, for what comes after it
-        for place, each in reversed([*enumerate(found)]):
-            made = found[place] = replace(each, asked_there=frozenset(asked[_called(each.at.table)]))
-            for name, column in chain.from_iterable(map(cells_in, [made.text.exists, *made.recipes().values()])):
-                if column.endswith(THERE):
-                    asked[name].add(column)
-        return found
-
-    def _reached(self, asking: Asking, made: _Made, reached: Mapping[str, _Reached], wanted: _Wanted) -> _Reached | None:
+    def _reached(self, asking: Asking, made: Made, reached: Mapping[str, _Reached], wanted: _Wanted) -> _Reached | None:
         columns = {name for name, recipe in made.recipes().items() if _can_reach(recipe, reached)}
         if not columns and not _can_reach(made.text.exists, reached):
             return None
-        changed = {name: each for name, each in reached.items() if name in {input_.table for input_ in made.inputs}}
+        changed = {name: each for name, each in reached.items() if name in made.reads}
         if not self._ask_candidates(asking, made, changed):
             return None
         asked = asking.together(made.at, columns, _named(changed.values()))
@@ -217,7 +177,7 @@ class Impact:
                     found.idle.add(key)
         return found
 
-    def _ask_candidates(self, asking: Asking, made: _Made, changed: Mapping[str, _Reached]) -> bool:
+    def _ask_candidates(self, asking: Asking, made: Made, changed: Mapping[str, _Reached]) -> bool:
         """Put the keys of rows that may depend on what was reached where the model's text looks for them; of a model that is made as a
         whole, all. Returns whether there are any."""
         model, rows, duck = made.model, self._explainer.reading.rows_of(made.at), asking.connection.duck
@@ -256,14 +216,9 @@ class Impact:
 
 def _can_reach(recipe: Recipe, reached: Mapping[str, _Reached]) -> bool:
     """Whether what was reached can be among what a recipe finds."""
-    columns = {_called(table): each.columns() for table, each in reached.items()}
+    columns = {called(table): each.columns() for table, each in reached.items()}
     found = ((columns.get(table, set()), column) for table, column in cells_in(recipe))
     return any(known & {"", _ALL, column} for known, column in found)
-
-
-def _called(table: str) -> str:
-    """A table as recipes call it."""
-    return ".".join(relation(table))
 
 
 def _depends(hits: _Hits, needed: Needed, beside: Needed) -> bool | None:

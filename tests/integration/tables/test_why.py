@@ -18,7 +18,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from pilothouse.kernel.errors import ConfigError
+from pilothouse.kernel.errors import ConfigError, LakeError
 from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Model, Project, relation
@@ -35,6 +35,7 @@ from tests.raw_company import RawCompany
 ROWS = 2  # of each table
 SAMPLE = 4  # of the raw rows behind each
 TABLES = 6  # of which one raw row is followed upwards
+ITEMS = ("product", "sales_order_item")
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +198,35 @@ def test_a_choice_as_wide_as_a_table_is_told_in_part_and_impact_tells_the_same_p
     for row_id in [*sorted(named)[:2], *sorted({*there} - named)[:2]]:
         told = impact.of_rows(partners, [(row_id,)], {}, {"marts/dim_region": None})
         assert (region in {each.key["region_id"] for each in told}) == (row_id in named)
+
+
+def test_a_table_that_was_never_made_holds_nothing_that_depends(raw: RawCompany, explainer: Explainer, project: Project) -> None:
+    features = raw.lake.table("features/feat_order_risk")
+    item = raw.lake.table("raw/s4/sales_order_item").scan().select("_row_id").first().collect()["_row_id"][0].hex().upper()
+    impact, place = Impact(explainer, project.published.values()), Path(features.uri)
+    before = {each.table for each in impact.of("raw/s4/sales_order_item", item)}
+    assert features.name in before
+    aside = place.rename(place.with_name("aside"))
+    try:
+        assert {each.table for each in impact.of("raw/s4/sales_order_item", item)} == before - {features.name}
+    finally:
+        aside.rename(place)
+
+
+def test_how_a_table_was_made_matters_to_those_rows_alone_that_reach_it(
+    raw: RawCompany, explainer: Explainer, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(at: At) -> dict[str, int]:
+        if at.table == "marts/fct_order_item":
+            raise LakeError("nothing tells how it was made")
+        return inputs(at)
+
+    inputs = explainer.reading.inputs
+    monkeypatch.setattr(explainer.reading, "inputs", told)
+    impact = Impact(explainer, project.published.values())
+    tables = {
+        name: raw.lake.table(f"raw/s4/{name}").scan().select("_row_id").first().collect()["_row_id"][0].hex().upper() for name in ITEMS
+    }
+    assert [*impact.of("raw/s4/product", tables["product"])]
+    with pytest.raises(LakeError, match="how it was made"):
+        list(impact.of("raw/s4/sales_order_item", tables["sales_order_item"]))
