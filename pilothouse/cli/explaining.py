@@ -46,7 +46,7 @@ def why(
 ) -> None:
     """Say why: of a row of a table, the source rows that it is made of, model by model, each at its version; of a decision, what it used
     of what it looked at, the records that were taken for one firm, and the source rows without which it would say something else, as they
-    were then and as they are now.
+    were then and as they are now. What adds nothing to a sum, and what reaches no largest or smallest value, is no source.
 
     Example: pilothouse why marts.fct_order 1000100 --column net_amount_eur
     """
@@ -63,7 +63,7 @@ def why(
         print_json(row.as_json())
         return
     console.print(grown(Tree(in_a_line(row)), row, set()))
-    console.print(f"[dim]{len(row.raw())} rows of sources[/]")
+    console.print(f"[dim]{len({(each.table, each.key['_row_id']) for each in row.raw().values()})} rows of sources[/]")
 
 
 def _row_of(platform: Platform, table: str, key: list[str], column: str | None, version: int | None) -> Row:

@@ -31,7 +31,7 @@ from sqlglot.optimizer.qualify import qualify
 
 from pilothouse.tables.why.answer import Answer, Select, marked
 from pilothouse.tables.why.cells import DIALECT, Cells, Unexplained, any_row, both, first_of, nothing, partition
-from pilothouse.tables.why.expressions import FROM_IT, Expressions, Scope, Source, aggregates
+from pilothouse.tables.why.expressions import FROM_IT, Blurred, Expressions, Scope, Source, aggregates
 from pilothouse.tables.why.hidden import behind_first, handed_on
 from pilothouse.tables.why.needed import THERE
 from pilothouse.tables.why.recipes import NOTHING, Fields, Recipe, all_of
@@ -165,6 +165,7 @@ class _Annotator:
         known = self._with(node, known)
         cells = Expressions(lambda each, scope: self._subquery(each, scope, known))
         scope, plain = self._sources(node, known, cells, outer)
+        blurred = scope.blurred or any(map(scope.hangs_on_places, _conditions(node)))
         outputs = [(each.alias_or_name, each.unalias()) for each in node.expressions]
         having = node.args.get("having")
         grouped = bool(node.args.get("group")) or any(aggregates(value) for _, value in outputs) or bool(having)
@@ -177,10 +178,9 @@ class _Annotator:
         told = [(name, exp.Null() if name == _SYNTHETIC else value) for name, value in outputs]
         if grouped:
             keys = [_meant(key, outputs) for key in node.args["group"].expressions] if node.args.get("group") else []
-            if any(each.chooses or any(map(each.differs_in, keys)) for each in scope.hidden()):
-                raise Unexplained(
-                    "first rows that are chosen by what they say cannot be explained in groups", hint="choose before they are numbered"
-                )
+            values = [each for each in (*(value for _, value in outputs), having) if each]
+            if blurred or any(map(scope.hangs_on_places, keys)) or any(map(scope.hangs_on_number, values)):
+                raise Blurred
             # A row counts in its group: for that, its key has to say what it says.
             scope.exists = both(scope.exists, *(cells.of(key, scope) for key in keys))
             # All rows taken together are one group, be there any or not.
@@ -194,12 +194,16 @@ class _Annotator:
             self._number(made, outputs, cells, scope)
             if not made.place and len(scope.hidden()) == 1:
                 made.hidden = handed_on(node, outputs, scope.hidden()[0])
+            several = len(scope.hidden()) > (0 if made.places else 1)
+            chosen_by = [each for each in (chosen.find_all(exp.Window) if chosen else ()) if not scope.of_one_row(each)]
+            made.blurred = blurred or several or bool(chosen_by) or any(scope.hangs_on_number(value) for _, value in outputs)
         return Answer(tuple(name for name, _ in outputs), [made], plain)
 
     @staticmethod
     def _number(made: Select, outputs: Sequence[tuple[str, exp.Expr]], cells: Expressions, scope: Scope) -> None:
         """Where a query numbers its rows, note what the one with number 1 says and depends on."""
         numbered = {name: value for name, value in outputs if isinstance(value, exp.Window) and isinstance(value.this, exp.RowNumber)}
+        made.places = frozenset(name for name, window in numbered.items() if not scope.of_one_row(window))
         if len(numbered) != 1:
             return
         ((made.place, window),) = numbered.items()
@@ -213,12 +217,11 @@ class _Annotator:
             for called, says in ((name, "{}"), (name + THERE, "{} IS NOT NULL")):
                 if name in {made.place, _SYNTHETIC}:
                     made.firsts[called] = nothing
-                elif value.find(exp.Window):  # which says the same of whatever row has number 1
-                    made.firsts[called] = both(counted, made.outputs[called])
+                elif value.find(exp.Window):  # over the same rows, which says the same of whatever row has number 1
+                    made.firsts[called] = both(counted, made.outputs[called]) if _over_same(value, window) else _blurred
                 else:
                     made.firsts[called] = first_of("first", over, says.format(value.sql(DIALECT)), made.outputs[called], counted)
         made.first_exists = any_row(counted, over)
-
         made.hidden = behind_first(made.node, outputs, window, over, counted)
 
     def _sources(self, node: exp.Select, known: Mapping[str, Answer], cells: Expressions, outer: Scope | None) -> tuple[Scope, bool]:
@@ -232,10 +235,8 @@ class _Annotator:
             self._joined(holder, alias, scope, cells)
         if where:
             scope.exists = both(scope.exists, cells.condition(where.this, scope))
-        conditions = [each for each in (where and where.this, *(holder.args.get("on") for holder in holders)) if each]
-        for alias, source in scope.sources.items():
-            if source.hidden and any(map(source.hidden.differs_in, conditions)):
-                scope.sources[alias] = replace(source, hidden=replace(source.hidden, chooses=True))
+            if not all(table.db == ASKED for query in where.find_all(exp.Exists, exp.In) for table in query.find_all(exp.Table)):
+                scope.sources = {alias: replace(source, row="") for alias, source in scope.sources.items()}  # versions come and go
         return scope, plain
 
     def _source(self, node: exp.Expr, known: Mapping[str, Answer], *conditions: exp.Expr | None) -> tuple[str, Source, bool]:
@@ -278,6 +279,8 @@ class _Annotator:
         if side != "LEFT":
             scope.exists = both(scope.exists, source.exists, match)
             return
+        if on and source.hidden and source.hidden.differs_in(on):
+            raise Blurred
         found, hidden = both(source.exists, match), source.hidden and replace(source.hidden, optional=True)
 
         def columns(name: str) -> Cells:
@@ -291,7 +294,7 @@ class _Annotator:
 
             return told
 
-        scope.sources[alias] = Source(columns, nothing, hidden=hidden)
+        scope.sources[alias] = replace(source, columns=columns, exists=nothing, hidden=hidden)
 
     def _subquery(self, node: exp.Exists | exp.In, scope: Scope, known: Mapping[str, Answer]) -> Cells:
         """Of IN and EXISTS: any one of the rows that are found will do."""
@@ -301,6 +304,8 @@ class _Annotator:
         mine, self._answers = self._answers, others
         if answer.plain:
             return nothing
+        if any(part.blurred or part.hidden for part in answer.parts):
+            raise Blurred
         source, same = answer.source("found"), ""
         value: Cells = nothing
         found = source.exists
@@ -334,6 +339,22 @@ def _outputs(told: Sequence[tuple[str, exp.Expr]], of: _Of, there: _Of, scope: S
         return there(value, scope)(fields)
 
     return {name: of(value, scope) for name, value in told} | {name + THERE: partial(when_asked, value) for name, value in told}
+
+
+def _conditions(node: exp.Select) -> list[exp.Expr]:
+    """By what a query chooses among the rows that it reads."""
+    held = [node.args.get("where"), *(join.args.get("on") for join in node.args.get("joins") or ())]
+    return [each for each in held if each]
+
+
+def _over_same(value: exp.Expr, window: exp.Window) -> bool:
+    """Whether all windows of an expression look at the rows among which this one numbers."""
+    parts = [set(each.args.get("partition_by") or ()) for each in (window, *value.find_all(exp.Window))]
+    return all(each == parts[0] for each in parts)
+
+
+def _blurred(fields: Fields) -> Recipe:  # noqa: ARG001 - as all cells
+    raise Blurred
 
 
 def _meant(key: exp.Expr, outputs: Sequence[tuple[str, exp.Expr]]) -> exp.Expr:

@@ -24,10 +24,12 @@ class Select:
     node: exp.Select
     outputs: dict[str, Cells]
     exists: Cells
-    place: str = ""  # the column that numbers its rows
+    places: frozenset[str] = frozenset()  # the columns that number its rows, but for versions of one
+    place: str = ""  # the one, of which number 1 may be read alone
     firsts: dict[str, Cells] = field(default_factory=dict)  # of the row that has number 1
     first_exists: Cells = nothing
     hidden: Hidden | None = None  # behind that row; of a query that numbers none, behind those that it reads
+    blurred: bool = False
     fields: Fields = field(default_factory=Fields)
 
 
@@ -71,7 +73,10 @@ class Answer:
         if hidden:
             kept_back = hidden.kept_back
             hidden = replace(hidden, alias=alias, kept_back=lambda fields: taken([kept_back], fields))
-        return Source(columns, lambda fields: taken(exist, fields), hidden=hidden)
+        places = frozenset().union(*(part.places for part in self.parts)) - ({self.parts[0].place} if firsts else set())
+        handing_on = any(part.hidden and not part.place for part in self.parts)
+        blurred = any(part.blurred for part in self.parts) or (handing_on and len(self.parts) > 1)
+        return Source(columns, lambda fields: taken(exist, fields), "", hidden, places, blurred)
 
 
 def marked(columns: Sequence[str]) -> list[str]:

@@ -20,15 +20,28 @@ _BEFORE: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
 _UP_TO_IT: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 
+class Blurred(Unexplained):
+    """Rows are chosen by their places in a way of which nobody knows how to tell what comes instead of one that is taken away."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "rows that are chosen by their places cannot be explained where others come instead of them",
+            hint="choose row_number() = 1 alone, and before that whatever else",
+        )
+
+
 @dataclass(frozen=True)
 class Source:
     """What a query reads under one alias: the cells of its columns and of its rows' existence. Versions of one row, if it has such, say
-    the same in the column `row`."""
+    the same in the column `row`. `places` number its rows, of which all are read; where rows were chosen by their places in a way of
+    which it cannot be told what comes instead of one, it is `blurred`."""
 
     columns: Callable[[str], Cells]
     exists: Cells
     row: str = ""
     hidden: Hidden | None = None
+    places: frozenset[str] = frozenset()
+    blurred: bool = False
 
 
 @dataclass
@@ -49,6 +62,20 @@ class Scope:
                 f"{column.sql(DIALECT)} belongs to no table of its query", hint="only EXISTS may look at the row it stands in"
             )
         return source.columns(column.name + mark)
+
+    @property
+    def blurred(self) -> bool:
+        """Whether it cannot be told of one of its sources what comes instead of a row."""
+        return any(source.blurred for source in self.sources.values())
+
+    def hangs_on_number(self, node: exp.Expr) -> bool:
+        """Whether an expression uses the number of a row among others."""
+        placed = {(alias, name) for alias, source in self.sources.items() for name in source.places}
+        return bool(placed) and any((each.table, each.name) in placed for each in node.find_all(exp.Column))
+
+    def hangs_on_places(self, node: exp.Expr) -> bool:
+        """Whether an expression may be another once a row takes another's place."""
+        return self.hangs_on_number(node) or any(each.differs_in(node) for each in self.hidden())
 
     def hidden(self) -> list[Hidden]:
         """What first rows hide, of those sources that are read as such."""
@@ -86,7 +113,10 @@ class Expressions:
         if isinstance(node, exp.Case | exp.Coalesce) or asks_presence(node):
             return _told_apart(node, lambda each: self.of(each, scope), lambda each: self.there(each, scope))
         if isinstance(node, exp.Not) and node.find(exp.Subquery, exp.Exists, exp.Select):
-            return nothing  # nothing that is taken away ends an absence
+            for each in node.find_all(exp.Exists, exp.In):
+                if isinstance(each, exp.Exists) or (isinstance(each, exp.In) and each.args.get("query")):
+                    self._subquery(each, scope)  # which refuses where something may come instead of what is taken away
+            return nothing  # nothing else that is taken away ends an absence
         if isinstance(node, exp.Exists) or (isinstance(node, exp.In) and node.args.get("query")):
             return self._subquery(node, scope)
         if isinstance(node, exp.Select | exp.Subquery):
@@ -164,6 +194,8 @@ class Expressions:
         return node.this, condition.sql(DIALECT), both(scope.exists, self.condition(condition, scope))
 
     def _window(self, node: exp.Window, scope: Scope) -> Cells:
+        if scope.blurred or scope.hangs_on_places(node):
+            raise Blurred
         function, value, parts = node.this, node.this.this, partition(node)
         exists = self.counted(node, scope, scope.exists)
         if isinstance(function, exp.RowNumber):  # a row's place is made by those before it

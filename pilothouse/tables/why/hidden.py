@@ -1,7 +1,8 @@
 """What first rows hide: the next ones, which would take their places.
 
 A first row that adds nothing to what a group says is needed all the same if the one that it hides would add something: were it gone,
-the group would say another thing. So a query that takes first rows puts out, where that is asked, what the rows behind them say.
+the group would say another thing. So a query that takes first rows puts out, where that is asked, what the rows behind them say: the next
+ones alone, which is all that matters as long as what the first two share, such as the firm that both rate, is shared by all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 from sqlglot import exp
 
 from pilothouse.tables.why.cells import DIALECT, Cells, both, over_rows, partition
-from pilothouse.tables.why.recipes import Fields, Recipe
+from pilothouse.tables.why.recipes import NOTHING, Fields, Recipe
 
 _BEHIND: Final = "_behind_"  # and a column: what the row says that a first one hides
 _KINDS: Final[Mapping[type[exp.Expr], str]] = {exp.Sum: "sum", exp.Avg: "mean", exp.Max: "max", exp.Min: "min", exp.Count: "count"}
@@ -24,15 +25,13 @@ _KINDS: Final[Mapping[type[exp.Expr], str]] = {exp.Sum: "sum", exp.Avg: "mean", 
 class Hidden:
     """The rows behind the first ones that are read, each of which would take the place of the one before it: in which column the query
     tells what it says in one, or without a name whether there is one; and what keeps it back. In the `same` columns it says what the
-    first one does. Behind what is `optional`, where there is no other row, is one that says nothing. What it says `chooses`, where a
-    condition asks for it."""
+    first one does. Behind what is `optional`, where there is no other row, is one that says nothing."""
 
     column: Callable[[str], str]
     kept_back: Cells
     same: frozenset[str]
     alias: str = ""
     optional: bool = False
-    chooses: bool = False
 
     def differs_in(self, node: exp.Expr) -> bool:
         """Whether an expression may be another with the hidden rows."""
@@ -64,7 +63,7 @@ def handed_on(node: exp.Select, outputs: Sequence[tuple[str, exp.Expr]], hidden:
     values = dict(outputs)
     same = frozenset(name for name, value in outputs if not hidden.differs_in(value))
     column = _beside(node, lambda name: hidden.instead(values[name] if name else exp.true()))
-    return Hidden(column, hidden.kept_back, same, chooses=hidden.chooses)
+    return Hidden(column, hidden.kept_back, same)
 
 
 def _beside(node: exp.Select, told: Callable[[str], exp.Expr | None]) -> Callable[[str], str]:
@@ -85,9 +84,11 @@ def hiding(node: exp.Expr, several: Iterable[Hidden], kind: str = "") -> Cells:
     """Of the first rows that add nothing to an aggregate, those that hide rows which would."""
     function, only = (node.this, node.expression.this) if isinstance(node, exp.Filter) else (node, None)
     value, whole = function.this, node
-    if isinstance(value, exp.Distinct) and isinstance(function, exp.Count):
-        value, kind = value.expressions[0], kind or "values"
-        whole = node.transform(lambda each: exp.ArrayAgg(this=each.this) if isinstance(each, exp.Count) else each)
+    if isinstance(value, exp.Distinct):
+        value = value.expressions[0]
+        if isinstance(function, exp.Count):
+            kind = "values"
+            whole = node.transform(lambda each: exp.ArrayAgg(this=each.this) if isinstance(each, exp.Count) else each)
     value = exp.Literal.number(1) if value is None or isinstance(value, exp.Star) else value
     counted = value if only is None else exp.Case().when(only.copy(), value.copy())
     if isinstance(function, exp.Avg):
@@ -111,6 +112,7 @@ def _kept_back(over: str, exists: Cells) -> Cells:
 
     def told(fields: Fields) -> Recipe:
         name, row = fields.rows(over)
-        return ("leaving", name, exists(row))
+        recipe = exists(row)
+        return NOTHING if recipe is NOTHING else ("leaving", name, recipe)
 
     return told

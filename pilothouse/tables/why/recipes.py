@@ -208,7 +208,7 @@ class Telling:
 
     def hiding(self, trace: Trace, rows: str, kind: str, value: str, then: str, whole: str, recipe: Recipe) -> Needed:
         """Of first rows that add nothing to a value of their group, those that hide a next one which would."""
-        changes, all_together = _HIDES[kind], trace[whole]
+        changes, all_together = _HIDES[kind], set(trace[whole] or ()) if kind == "values" else trace[whole]
         return _together(self.of(recipe, row) for row in trace[rows] or () if changes(row[value], row[then], all_together))
 
     def _first(self, rows: Sequence[Trace], value: str, cells: Recipe, exists: Recipe) -> Needed:
@@ -286,11 +286,16 @@ _HIDES: Final[Mapping[str, Callable[[Any, Any, Any], bool]]] = {
     "sum": lambda value, then, whole: not value and (bool(then) or (then is not None and whole is None)),
     "mean": lambda value, then, whole: value in {None, whole} and then not in {None, whole},
     "count": lambda value, then, _: value is None and then is not None,
-    "max": lambda _, then, whole: then is not None and (whole is None or then > whole),
-    "min": lambda _, then, whole: then is not None and (whole is None or then < whole),
-    "values": lambda _, then, whole: then is not None and then not in (whole or ()),
+    "max": lambda _, then, whole: then is not None and (whole is None or _placed(then) > _placed(whole)),
+    "min": lambda _, then, whole: then is not None and (whole is None or _placed(then) < _placed(whole)),
+    "values": lambda _, then, whole: then is not None and then not in whole,
     "there": lambda _, then, whole: then is not None and whole is None,
 }
+
+
+def _placed(value: Any) -> Any:
+    """What DuckDB orders a value by: a struct by its fields, NaN after all numbers."""
+    return (value != value, tuple(value.values()) if isinstance(value, dict) else value)  # noqa: PLR0124 - NaN is not itself
 
 
 def _counting(trace: Trace, rows: str, counts: str | None) -> Iterable[Trace]:

@@ -105,6 +105,13 @@ QUERIES = {
     "the newest version": """
         select row, amt, day
         from (select *, row_number() over (partition by row order by id desc) as age from s.v) as versions where age = 1 and day > 0""",
+    "newest versions of those that are wanted": """
+        with newest as (
+            select *, row_number() over (partition by row order by id desc) as age from s.v where day in (select id from s.o)
+        )
+        select 1 as one, sum(amt) as amt, count(amt) as n, max(amt) as best from newest where age = 1""",
+    "the first of different ones": f"""
+        select 1 as one, max(distinct amt) as best, max(distinct day) as last from ({FIRSTS}) as placed where place = 1""",
     "newest versions together": """
         select 1 as one, count(*) as n, count(amt) as m, sum(amt) as amt, max(amt) as best
         from (select *, row_number() over (partition by row order by id desc) as age from s.v) as versions where age = 1 and day > 0""",
@@ -149,7 +156,7 @@ def test_what_is_named_is_what_brute_force_finds(text: str) -> None:
                 needed = Needed()
                 needed.merge(telling.of(told.exists, trace))
                 needed.merge(telling.of(told.columns[name], trace))
-                explained = set(map(row_of, needed.settled()))
+                explained = set(map(row_of, needed.lifted(in_raw_rows, "").settled()))
                 pointed_at_one_row_it_tells_the_same_of_it(telling, told.columns[name], trace)
 
                 def answer(gone: frozenset[str], place: int = place, key: Any = key) -> object:
@@ -162,6 +169,12 @@ def test_what_is_named_is_what_brute_force_finds(text: str) -> None:
     with duckdb.connect(config={"threads": 1}) as connection:  # for a handful of rows a second thread is in the way
         prepare(connection)
         holds()
+
+
+def in_raw_rows(atom: str) -> Needed:
+    """What an atom needs at the end: its row, of which it may be a version."""
+    row, *version = row_of(atom).split(SEPARATOR)
+    return Needed({SEPARATOR.join([row, *(version or [""])])})
 
 
 class Answers(dict[frozenset[str], list[tuple[Any, ...]]]):
@@ -200,8 +213,9 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE SCHEMA asked; CREATE TABLE asked.x AS SELECT unnest([0, 2]) AS id")
     for table, columns in kinds.items():
         connection.execute(f"CREATE TABLE kept.{table} ({columns}, _id VARCHAR)")
-        connection.execute(f"CREATE VIEW s.{table} AS FROM kept.{table} WHERE rtrim(_id, chr(31)) NOT IN (FROM gone)")
-    connection.execute(f"CREATE VIEW everything AS {' UNION ALL '.join(f'SELECT rtrim(_id, chr(31)) FROM kept.{t}' for t in kinds)}")
+        connection.execute(f"CREATE VIEW s.{table} AS FROM kept.{table} WHERE split_part(_id, chr(31), 1) NOT IN (FROM gone)")
+    named = " UNION ALL ".join(f"SELECT split_part(_id, chr(31), 1) FROM kept.{table}" for table in kinds)
+    connection.execute(f"CREATE VIEW everything AS {named}")
 
 
 def fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[tuple[Any, ...]]]) -> None:
@@ -211,9 +225,9 @@ def fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[tuple[Any
         connection.execute(f"TRUNCATE kept.{table}")
         for number, row in enumerate(rows):
             first = "ab"[number] if table == "f" else number
-            named = row[0] if table == "v" else number  # versions of a row are taken away together
+            named = (row[0], SEPARATOR, number) if table == "v" else (number,)  # a version of a row, or a row
             marks = ", ".join("?" * (len(row) + 2))
-            connection.execute(f"INSERT INTO kept.{table} VALUES ({marks})", [first, *row, f"{table}{named}{SEPARATOR}"])
+            connection.execute(f"INSERT INTO kept.{table} VALUES ({marks})", [first, *row, f"{table}{''.join(map(str, named))}{SEPARATOR}"])
 
 
 @pytest.mark.parametrize(
@@ -223,9 +237,6 @@ def fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[tuple[Any
         ("select id from s.o union select id from s.i", "UNION"),
         ("select o.id from s.o as o full join s.i as i on o.id = i.o_id", "FULL"),
         ("select firm, string_agg(day) as days from s.o group by firm", "(?i)agg"),
-        (f"select 1 as one, count(*) as n from ({FIRSTS}) as placed where place = 1 and amt > 1", "first rows"),
-        (f"select amt, count(*) as n from ({FIRSTS}) as placed where place = 1 group by amt", "first rows"),
-        (f"with chosen as (select * from ({FIRSTS}) as p where place = 1 and amt > 1) select sum(day) as day from chosen", "first rows"),
         ("select id, rank() over (order by day) as place from s.o", "RANK"),
         ("select id, (select max(amt) from s.i) as best from s.o", "subquery"),
         ("with recursive r as (select 1 as id union all select id + 1 as id from r where id < 3) select id from r", "recursive"),
@@ -234,6 +245,35 @@ def fill(connection: duckdb.DuckDBPyConnection, tables: dict[str, list[tuple[Any
 def test_what_cannot_be_told_exactly_is_refused(text: str, what: str) -> None:
     with pytest.raises(Unexplained, match=what):
         annotated(text, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # chosen by what they say, before something is made of all of them
+        "select count(*) as n from p where place = 1 and amt > 1",
+        "select amt, count(*) as n from p where place = 1 group by amt",
+        "select sum(day) as day from (select * from p where place = 1 and amt > 1) as chosen",
+        "select o.id, p.amt from s.o as o left join p on o.id = p.o_id and p.place = 1 and p.day > 1",
+        # chosen by their places, but not as the first ones
+        "select sum(amt) as amt from (select * from s.i qualify row_number() over (partition by o_id order by id) = 1) as q",
+        "select sum(amt) as amt from p where place < 2",
+        "select sum(amt) filter (where place = 1) as amt from p",
+        # put together, or handed on, otherwise than by a group over one source
+        "select o_id, sum(amt) over () as amt from p where place = 1",
+        "select sum(n) as n from (select amt as n from p where place = 1 union all select id as n from s.o) as two",
+        "select sum(n) as n from (select p.amt * r.day as n from p inner join p as r on p.place = 1 and r.place = 1) as two",
+        "select sum(n) as n from (select amt as n, row_number() over (order by day) as nr from p where place = 1) as q where nr = 1",
+        "select max(v) as v from (select *, first_value(amt) over (partition by day order by id) as v from p) as q where place = 1",
+        # an absence, which one that is taken away may end
+        "select id from s.o where not exists (select 1 from p where p.o_id = o.id and p.place = 1)",
+        "select id from s.o where id not in (select amt from p where p.place = 1)",
+        "select id, case when id in (select o_id from p where place = 1 and amt > 1) then 1 else 0 end as large from s.o",
+    ],
+)
+def test_where_others_would_come_instead_of_rows_it_is_refused(text: str) -> None:
+    with pytest.raises(Unexplained, match="by their places"):
+        annotated(f"with p as ({FIRSTS}) {text}", SCHEMA)
 
 
 def test_what_is_no_sql_is_refused() -> None:
