@@ -2,7 +2,8 @@
 
 A first row that adds nothing to what a group says is needed all the same if the one that it hides would add something: were it gone,
 the group would say another thing. So a query that takes first rows puts out, where that is asked, what the rows behind them say: the next
-ones alone, which is all that matters as long as what the first two share, such as the firm that both rate, is shared by all.
+ones alone. That is enough as long as what the first two rows are both made of, such as the firm that two ratings are of, is behind
+all rows of the window.
 """
 
 from __future__ import annotations

@@ -35,7 +35,6 @@ from tests.raw_company import RawCompany
 ROWS = 2  # of each table
 SAMPLE = 4  # of the raw rows behind each
 TABLES = 6  # of which one raw row is followed upwards
-ITEMS = ("product", "sales_order_item")
 
 
 @pytest.fixture(scope="module")
@@ -216,17 +215,18 @@ def test_a_table_that_was_never_made_holds_nothing_that_depends(raw: RawCompany,
 def test_how_a_table_was_made_matters_to_those_rows_alone_that_reach_it(
     raw: RawCompany, explainer: Explainer, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Exposures are made of invoices, and these of journal items: of those that customers owe, and not of the others."""
+
     def told(at: At) -> dict[str, int]:
-        if at.table == "marts/fct_order_item":
+        if at.table == "marts/fct_exposure":
             raise LakeError("nothing tells how it was made")
         return inputs(at)
 
-    inputs = explainer.reading.inputs
+    inputs, impact = explainer.reading.inputs, Impact(explainer, project.published.values())
     monkeypatch.setattr(explainer.reading, "inputs", told)
-    impact = Impact(explainer, project.published.values())
-    tables = {
-        name: raw.lake.table(f"raw/s4/{name}").scan().select("_row_id").first().collect()["_row_id"][0].hex().upper() for name in ITEMS
-    }
-    assert [*impact.of("raw/s4/product", tables["product"])]
+    items = raw.lake.table("raw/s4/journal_item").scan().select("_row_id", "FinancialAccountType").collect()
+    customers = pl.col("FinancialAccountType") == "D"
+    owed, other = (items.filter(which)["_row_id"][0].hex().upper() for which in (customers, ~customers))
+    assert {each.table for each in impact.of("raw/s4/journal_item", other)} == {"staging/stg_s4__journal_item"}
     with pytest.raises(LakeError, match="how it was made"):
-        list(impact.of("raw/s4/sales_order_item", tables["sales_order_item"]))
+        list(impact.of("raw/s4/journal_item", owed))
