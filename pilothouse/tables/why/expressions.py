@@ -23,11 +23,13 @@ _UP_TO_IT: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 class Blurred(Unexplained):
     """Rows are chosen by their places in a way of which nobody knows how to tell what comes instead of one that is taken away."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "rows that are chosen by their places cannot be explained where others come instead of them",
-            hint="choose row_number() = 1 alone, and before that whatever else",
-        )
+    def __init__(
+        self,
+        message: str = "rows that are chosen by their places cannot be explained where others come instead of them",
+        *,
+        hint: str = "choose row_number() = 1 alone, and before that whatever else",
+    ) -> None:
+        super().__init__(message, hint=hint)
 
 
 @dataclass(frozen=True)
