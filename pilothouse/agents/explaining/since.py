@@ -81,7 +81,8 @@ def _held_against_now(
         )
         columns = [column[0] for column in duck.description or ()]
         found = {row["_named"]: row for row in (dict(zip(columns, values, strict=True)) for values in duck.fetchall())}
-    for (row_id, seen_at), each in sorted(named.items(), key=lambda item: (item[1].called, item[0])):
+    told_now: dict[tuple[str, str], tuple[Mapping[str, Any] | None, State]] = {}
+    for (row_id, seen_at), each in named.items():
         row = found.get(row_id)
         now: Mapping[str, Any] | None = None
         if row is not None and (not kept or row["_seen"] > int(seen_at)):
@@ -89,8 +90,25 @@ def _held_against_now(
         elif kept:  # nothing came after it
             now = each.then if len(known) == len(wanted) else {name: each.then[name] if name in known else None for name in each.then}
         alike = now is each.then or (now is not None and _alike(now, each.then))
-        state: State = "same" if alike else "changed" if now is not None else "deleted" if row else "gone"
-        yield Source(table, each.version, row_id, seen_at, each.called, each.then, now, state)
+        told_now[row_id, seen_at] = now, "same" if alike else "changed" if now is not None else "deleted" if row else "gone"
+    for of in _read_as_first(explainer, connection, table, {of: named[of] for of, (_, state) in told_now.items() if state == "changed"}):
+        told_now[of] = named[of].then, "same"
+    for of, each in sorted(named.items(), key=lambda item: (item[1].called, item[0])):
+        yield Source(table, each.version, *of, each.called, each.then, *told_now[of])
+
+
+def _read_as_first(
+    explainer: Explainer, connection: Connection, table: str, named: Mapping[tuple[str, str], _Named]
+) -> Iterator[tuple[str, str]]:
+    """Versions of rows that were not the newest when they were read, but what the row said at first: it has always said so."""
+    of_version: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for of, each in named.items():
+        of_version[each.version].append(of)
+    for version, several in of_version.items():
+        rows, latest = explainer.reading.rows_of(At(table, version)), "epoch_us(max(_seen_at))"
+        told = f"SELECT hex(_row_id), {latest} FROM ({rows}) WHERE _row_id IN (SELECT unhex(unnest(?))) GROUP BY ALL"
+        newest = dict(connection.duck.execute(told, [sorted({row_id for row_id, _ in several})]).fetchall())
+        yield from (of for of in several if newest[of[0]] > int(of[1]))
 
 
 def _alike(now: Mapping[str, Any], then: Mapping[str, Any]) -> bool:

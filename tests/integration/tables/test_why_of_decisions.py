@@ -10,7 +10,7 @@ import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from io import StringIO
 from pathlib import Path
@@ -26,6 +26,7 @@ from pilothouse.agents.agent import Request
 from pilothouse.agents.capsules import Capsule, Ledger, Signer
 from pilothouse.agents.explaining.differing import Side, against_today, between
 from pilothouse.agents.explaining.opened import Opened
+from pilothouse.agents.explaining.since import sources
 from pilothouse.agents.explaining.why import Deciding, Why
 from pilothouse.agents.running import run
 from pilothouse.agents.snapshot import Snapshot
@@ -40,6 +41,8 @@ from pilothouse.tables.building import Builder
 from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Project
 from pilothouse.tables.why.explain import Explainer
+from pilothouse.tables.why.reading import At
+from pilothouse.tables.why.row import Row
 from tests.champion import crown
 from tests.desk import DESK, TREE, desk
 from tests.integration.tables.decided_again import DecidedAgain, resolved
@@ -191,6 +194,26 @@ def test_source_rows_are_told_as_they_were_and_as_they_are(
         assert lake.table(name).delta().optimize.compact()["numFilesRemoved"]
     told = [(source.table, source.called, source.state, source.now) for source in after.sources]
     assert [(source.table, source.called, source.state, source.now) for source in deciding.why(opened, DESK).sources] == told
+
+
+def test_what_a_row_said_before_it_said_something_else_has_not_changed(raw: RawCompany, lake: Lake, deciding: Deciding) -> None:
+    table, entity = "raw/s4/sales_order", next(each for each in SAP if each.name == "SalesOrder")
+    order = lake.table(table).scan().select("SalesOrder").first().collect().item()
+    for number in range(2):
+        then = lake.table(table).delta().version()
+        raw.company.store.update(entity, [order], {"CustomerPaymentTerms": f"N{number}"}, NOON + timedelta(minutes=number))
+        raw.sync()
+    reading = deciding._explainer.reading
+    connection = reading.connection()
+    told = f"SELECT hex(_row_id), epoch_us(_seen_at), CustomerPaymentTerms FROM ({reading.rows_of(At(table, then))}) WHERE SalesOrder = ?"
+    rows = [
+        Row(table, then, {"_row_id": row_id, "_seen_at": str(seen)}, [], {"CustomerPaymentTerms": terms})
+        for row_id, seen, terms in connection.duck.execute(told, [order]).fetchall()
+    ]
+    state = {source.then["CustomerPaymentTerms"]: source.state for source in sources(deciding._explainer, connection, rows)}
+    assert len(state) > 1
+    assert state == dict.fromkeys(state, "same") | {"N0": "changed"}
+    reading.give_back(connection)
 
 
 def test_a_decision_beside_todays_tells_whether_agent_or_rows_have_changed(
