@@ -3,9 +3,7 @@
 Each brain makes ten thousand decisions over the tables of a million orders: the policy, and a language model whose server nobody here
 wrote, which calls tools, also such as there are none, and says what is no decision before it says one. They are kept as the platform
 keeps them, written into a bundle and made again from the bundle alone, in a process in which every socket is refused. Whether why is
-right is held against brute force over small companies: raw rows are taken away, tables are made again by the models' own texts, and
-the agent decides again (`tests/integration/tables/decided_again.py`). That is for the policy alone: of a language model nobody knows
-what it would have said to other rows, so why names all that it was told.
+right is held against brute force over a small company (`decided.py`).
 """
 
 from __future__ import annotations
@@ -17,26 +15,24 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from assets.measuring import Measuring
 from bench import tables
 from bench.apart import ours
+from bench.decided import proof
+from bench.desk import about, built, company, kept
 from bench.figure import Figure, figure
 from bench.why import percentile
-from graph.resolution.corrections import Corrections
-from pilothouse.agents.agent import Agent, Request
+from pilothouse.agents.agent import Agent
 from pilothouse.agents.brains.gateway import Gateway
 from pilothouse.agents.brains.language import speaking
 from pilothouse.agents.brains.speakers import Speaker
-from pilothouse.agents.capsules import Capsule, Ledger, Signer, bundle
+from pilothouse.agents.capsules import Capsule, Ledger, bundle
 from pilothouse.agents.capsules.bundle import Bundle
 from pilothouse.agents.capsules.capsule import Digest
 from pilothouse.agents.deciding import HELD_BACK, TOGETHER
@@ -48,29 +44,16 @@ from pilothouse.agents.snapshot import Snapshot
 from pilothouse.kernel.database import Database
 from pilothouse.kernel.errors import AgentError
 from pilothouse.kernel.lake import Lake
-from pilothouse.kernel.settings import LanguageModelSettings, ProviderSettings, TableSettings
-from pilothouse.local.postgres import EmbeddedPostgres
-from pilothouse.sandbox.company.company import Company
-from pilothouse.tables.building import Builder
-from pilothouse.tables.dbt import Dbt
+from pilothouse.kernel.settings import LanguageModelSettings, ProviderSettings
 from pilothouse.tables.project import FOLDER, Project
 from pilothouse.tables.why.explain import Explainer
 from tests.aimock import Aimock, calls
 from tests.champion import crown
-from tests.integration.tables.conftest import NOW
-from tests.integration.tables.decided_again import DecidedAgain, resolved
-from tests.integration.tables.remade import rows_of
-from tests.integration.tables.removal import is_cause
-from tests.raw_company import RawCompany
 
 ALONE: Final = 50  # decisions that are remembered each by itself, as where one order comes at a time
 SCRIPTED: Final = 50  # decisions for which a server is told what to say at once
 EXPLAINED: Final = 100
-PROVED: Final = 20  # decisions of a small company that are held against brute force
-CHECKED: Final = 8  # rows behind each
-REMOVED: Final = 40  # rows that are not behind it
 TOOK: Final = "decisions.json"
-NOON: Final = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def figures(large: float = 25.0, decisions: int = 10_000, small: float = 0.02) -> list[Figure]:
@@ -105,9 +88,6 @@ def figures(large: float = 25.0, decisions: int = 10_000, small: float = 0.02) -
         figure("  the first answer of a new process", first.rows / 1_000, "ms", better="lower"),
         *proof(small),
     ]
-
-
-# -- at a million orders -----------------------------------------------------------------------------------------------
 
 
 def prepare(folder: str) -> int:
@@ -280,130 +260,6 @@ def opened(folder: str) -> tuple[Deciding, list[Opened]]:
     return Deciding(lake, Explainer(lake, Project.load(FOLDER, work), work)), [
         Opened(there, each) for each in there.entries(kind="decision")
     ]
-
-
-# -- against brute force -----------------------------------------------------------------------------------------------
-
-
-def proof(scale: float, proved: int = PROVED) -> list[Figure]:
-    """Recall and precision of the rows that are named."""
-    dice = random.Random(5)
-    otherwise = idle = named_rows = checked = 0
-    with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
-        home = Path(folder)
-        lake = company(home, scale)
-        crown(lake)
-        project = Project.load(FOLDER, home / "work")
-        deciding = Deciding(lake, Explainer(lake, project, home / "work"))
-        with kept(folder) as (ledger, _):
-            again = DecidedAgain(lake, project, texts(lake, project, home / "work"), CREDIT_DESK)
-            for one in drawn(lake, ledger, CREDIT_DESK, dice, proved):
-                why = deciding.why(one, CREDIT_DESK)
-                versions = {(each.table, each.row_id + each.seen_at) for each in why.sources}
-                rows = sorted(rows_of(versions))
-                snapshot = Snapshot.of(lake, one.versions)
-                expected = again.said(run(CREDIT_DESK, one.request, snapshot))
-                snapshot.close()
-                small = again.whole(versions)
-                answer = cache(partial(again.answer, small, one.request))
-                otherwise += answer(frozenset()) != expected
-                made = sorted(set(rows) - resolved(why.rows))
-                sample = dice.sample(made, min(CHECKED, len(made)))
-                idle += sum(not is_cause(each, rows, answer) for each in sample)
-                checked, named_rows = checked + len(sample), named_rows + len(rows)
-            missing, removed = unnamed(again, lake, ledger, deciding, dice)
-    return [
-        figure(
-            f"why, decisions that come out otherwise when made of the {named_rows:,} rows named alone, of {proved}",
-            otherwise,
-            "decisions",
-            better="lower",
-            bar=0,
-        ),
-        figure(
-            f"why, decisions that one of {removed} rows not named changes when it is taken away",
-            missing,
-            "decisions",
-            better="lower",
-            bar=0,
-        ),
-        figure(f"why, rows named without cause, of a sample of {checked:,}", idle, "rows", better="lower", bar=0),
-    ]
-
-
-def unnamed(again: DecidedAgain, lake: Lake, ledger: Ledger, deciding: Deciding, dice: random.Random) -> tuple[int, int]:
-    """Take rows out of the whole company that decisions do not name, of tables that they read: how many then change, of how many."""
-    whole = again.whole()
-    found = [*ledger.entries(kind="decision")][:5]
-    missing = removed = 0
-    for one in (Opened(ledger, each) for each in found):
-        why = deciding.why(one, again.agent)
-        rows = {(each.table, each.row_id) for each in why.sources}
-        before = again.answer(whole, one.request)
-        for table in dice.choices(sorted({table for table, _ in rows}), k=REMOVED // len(found)):
-            raw = lake.table(table).scan().select("_row_id").collect()["_row_id"]
-            gone = table, raw[dice.randrange(raw.len())].hex().upper()
-            if gone not in rows:
-                removed += 1
-                missing += again.answer(whole, one.request, frozenset({gone})) != before
-    return missing, removed
-
-
-def drawn(lake: Lake, ledger: Ledger, agent: Agent, dice: random.Random, count: int) -> list[Opened]:
-    """Decisions of a small company, as many of each kind as there are."""
-    snapshot = Snapshot.take(lake, agent.tables)
-    orders = lake.table("marts/fct_order").scan().select("order_id").collect()["order_id"].sort().to_list()
-    made = [run(agent, about(order), snapshot) for order in dice.sample(orders, min(8 * count, len(orders)))]
-    snapshot.close()
-    kinds: dict[str, list[Any]] = {}
-    for each in made:
-        kinds.setdefault(json.loads(each.output)["action"], []).append(each)
-    several = [each for kind in kinds.values() for each in kind[: -(-count // len(kinds))]][:count]
-    return [Opened(ledger, capsule) for capsule in ledger.append([each.draft() for each in several])]
-
-
-def texts(lake: Lake, project: Project, work: Path) -> Mapping[str, str]:
-    from pilothouse.tables.plugin import Served, serving
-
-    with serving(Served(lake, {})):
-        return Dbt(project.folder, work).compile(variables={})
-
-
-# -- what both need ----------------------------------------------------------------------------------------------------
-
-
-def company(home: Path, scale: float) -> Lake:
-    """A company of this size with its tables and measures."""
-    home.mkdir(exist_ok=True)
-    made = Company.open(home, seed=11, scale=scale, now=NOW)
-    lake = Lake(str(home / "lake"))
-    RawCompany(made, lake).sync()
-    made.close()
-    built(lake, home / "work")
-    return lake
-
-
-def built(lake: Lake, work: Path) -> None:
-    Corrections(lake).ensure()
-    builder = Builder(lake, Project.load(FOLDER, work), work, TableSettings())
-    failed = [made.reason for made in builder.build() if made.reason]
-    if failed:
-        raise RuntimeError("\n".join(failed))
-    list(Measuring(lake).measure())
-
-
-@contextmanager
-def kept(folder: str) -> Iterator[tuple[Ledger, Database]]:
-    """A ledger in a PostgreSQL that is durable, as the platform's is."""
-    with EmbeddedPostgres(Path(folder) / "postgres") as server:
-        database = Database(server.url())
-        database.upgrade()
-        yield Ledger(database, Signer.open(Path(folder) / "key.pem")), database
-        database.close()
-
-
-def about(order: str) -> Request:
-    return Request(subject=f"s4/sales_order/{order}", at=NOON, event={"topic": "order.created", "order": order})
 
 
 def timed(work: Callable[[], object]) -> float:

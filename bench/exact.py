@@ -21,14 +21,13 @@ from pilothouse.kernel.lake import Lake
 from pilothouse.kernel.settings import TableSettings
 from pilothouse.sandbox.company.company import Company
 from pilothouse.tables.building import Builder
-from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import FOLDER, Model, Project
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.impact import Impact
 from pilothouse.tables.why.reading import At
 from pilothouse.tables.why.row import RAW, Key
 from tests.integration.tables.conftest import NOW
-from tests.integration.tables.remade import Raw, Remade, by_itself, rows_of
+from tests.integration.tables.remade import Raw, Remade, by_itself, compiled, rows_of
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import lived
 from tests.raw_company import RawCompany
@@ -60,10 +59,7 @@ class Proof:
         failed = [made.reason for made in Builder(self.lake, self.project, work, TableSettings()).build() if made.reason]
         if failed:
             raise RuntimeError("\n".join(failed))
-        from pilothouse.tables.plugin import Served, serving
-
-        with serving(Served(self.lake, {})):
-            self.texts: Mapping[str, str] = Dbt(self.project.folder, work).compile(variables={})
+        self.texts = compiled(self.lake, self.project, work)
         self.explainer = Explainer(self.lake, self.project, work)
         # What a resolver compared is named whether or not less would have done: firms are no part of this proof.
         compared = {"int_firm_link", "int_firm_member"}

@@ -63,7 +63,8 @@ def why(
         print_json(row.as_json())
         return
     console.print(grown(Tree(in_a_line(row)), row, set()))
-    console.print(f"[dim]{len({(each.table, each.key['_row_id']) for each in row.raw().values()})} rows of sources[/]")
+    count = len({(each.table, each.key["_row_id"]) for each in row.raw().values()})
+    console.print(f"[dim]{count:,} source {'row' if count == 1 else 'rows'}[/]")
 
 
 def _row_of(platform: Platform, table: str, key: list[str], column: str | None, version: int | None) -> Row:

@@ -6,18 +6,27 @@ It knows nothing of how rows are explained. Rows are taken out of the raw tables
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from graph.resolution.tables import firm_links, firm_members
 from pilothouse.kernel.lake import Lake
+from pilothouse.tables.dbt import Dbt
+from pilothouse.tables.plugin import Served, serving
 from pilothouse.tables.project import Model, Project
 from pilothouse.tables.why.row import Row
 
 PARTY, CORRECTION = "intermediate.int_party", "staging.stg_pilothouse__firm_correction"
 Raw = tuple[str, str]  # table, and identity: of a row, or with the moment of a version of it
 _ROW = 32  # digits of a row's identity
+
+
+def compiled(lake: Lake, project: Project, work: Path) -> Mapping[str, str]:
+    """The models' texts as they make whole tables."""
+    with serving(Served(lake, {})):
+        return Dbt(project.folder, work).compile(variables={})
 
 
 class Remade:

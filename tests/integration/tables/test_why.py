@@ -20,14 +20,13 @@ import pytest
 
 from pilothouse.kernel.errors import ConfigError, LakeError
 from pilothouse.tables.building import Builder
-from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Model, Project, relation
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.impact import Impact
 from pilothouse.tables.why.needed import Needed
 from pilothouse.tables.why.reading import At
 from pilothouse.tables.why.row import Choice, Key, alternatives
-from tests.integration.tables.remade import Raw, Remade, by_itself, rows_of
+from tests.integration.tables.remade import Raw, Remade, by_itself, compiled, rows_of
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
@@ -46,11 +45,7 @@ def explainer(raw: RawCompany, builder: Builder, project: Project, work: Path) -
 
 @pytest.fixture(scope="module")
 def whole_texts(project: Project, raw: RawCompany, work: Path) -> Mapping[str, str]:
-    """The models' texts as they make whole tables."""
-    from pilothouse.tables.plugin import Served, serving
-
-    with serving(Served(raw.lake, {})):
-        return Dbt(project.folder, work).compile(variables={})
+    return compiled(raw.lake, project, work)
 
 
 def marts(project: Project) -> Iterator[Model]:

@@ -38,7 +38,6 @@ from pilothouse.kernel.lake import Lake
 from pilothouse.local.postgres import EmbeddedPostgres
 from pilothouse.sandbox.company.sap import SAP
 from pilothouse.tables.building import Builder
-from pilothouse.tables.dbt import Dbt
 from pilothouse.tables.project import Project
 from pilothouse.tables.why.explain import Explainer
 from pilothouse.tables.why.reading import At
@@ -46,7 +45,7 @@ from pilothouse.tables.why.row import Row
 from tests.champion import crown
 from tests.desk import DESK, TREE, desk
 from tests.integration.tables.decided_again import DecidedAgain, resolved
-from tests.integration.tables.remade import rows_of
+from tests.integration.tables.remade import compiled, rows_of
 from tests.integration.tables.removal import is_cause
 from tests.integration.tables.test_building import built, lived
 from tests.raw_company import RawCompany
@@ -100,10 +99,7 @@ def deciding(lake: Lake, project: Project, work: Path) -> Deciding:
 
 @pytest.fixture(scope="module")
 def again(lake: Lake, project: Project, work: Path) -> DecidedAgain:
-    from pilothouse.tables.plugin import Served, serving
-
-    with serving(Served(lake, {})):
-        return DecidedAgain(lake, project, Dbt(project.folder, work).compile(variables={}), DESK)
+    return DecidedAgain(lake, project, compiled(lake, project, work), DESK)
 
 
 def about(order: str) -> Request:
