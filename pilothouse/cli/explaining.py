@@ -46,7 +46,8 @@ def why(
 ) -> None:
     """Say why: of a row of a table, the source rows that it is made of, model by model, each at its version; of a decision, what it used
     of what it looked at, the records that were taken for one firm, and the source rows without which it would say something else, as they
-    were then and as they are now. What adds nothing to a sum, and what reaches no largest or smallest value, is no source.
+    were then and as they are now. What adds nothing to a sum, what a condition leaves out, and what reaches no largest or smallest value,
+    is no source.
 
     Example: pilothouse why marts.fct_order 1000100 --column net_amount_eur
     """

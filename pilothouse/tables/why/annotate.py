@@ -12,8 +12,9 @@ Of rows that are numbered, the one with number 1 stands for all that come after 
 its value is made of the first rows that say the same, any one of them. Versions of a raw row are no rows of their own: a row is taken
 away with all of them, and the newest is what it says.
 
-What is known not to be told exactly is refused (`Unexplained`); a test asks for every model of the project. One thing is not: a row of
-another model that adds nothing to a group, and would with less of what it is made of (docs/decisions/0008).
+What is known not to be told exactly is refused (`Unexplained`); a test asks for every model of the project. One thing is not: a row that
+adds nothing to a group, or that a condition leaves out, and would count with less of what it is made of, joined to or looked for in
+(docs/decisions/0008).
 Whether a row is synthetic is no part of what it says, and is not explained.
 """
 
