@@ -91,16 +91,16 @@ def _held_against_now(
             now = each.then if len(known) == len(wanted) else {name: each.then[name] if name in known else None for name in each.then}
         alike = now is each.then or (now is not None and _alike(now, each.then))
         told_now[row_id, seen_at] = now, "same" if alike else "changed" if now is not None else "deleted" if row else "gone"
-    for of in _read_as_first(explainer, connection, table, {of: named[of] for of, (_, state) in told_now.items() if state == "changed"}):
+    for of in _superseded(explainer, connection, table, {of: named[of] for of, (_, state) in told_now.items() if state == "changed"}):
         told_now[of] = named[of].then, "same"
     for of, each in sorted(named.items(), key=lambda item: (item[1].called, item[0])):
         yield Source(table, each.version, *of, each.called, each.then, *told_now[of])
 
 
-def _read_as_first(
+def _superseded(
     explainer: Explainer, connection: Connection, table: str, named: Mapping[tuple[str, str], _Named]
 ) -> Iterator[tuple[str, str]]:
-    """Versions of rows that were not the newest when they were read, but what the row said at first: it has always said so."""
+    """Versions that were not the newest of their rows when they were read: what a row said before it said something else stays as it is."""
     of_version: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for of, each in named.items():
         of_version[each.version].append(of)
